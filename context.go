@@ -1,0 +1,143 @@
+package portkey
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// WithTrace returns a context whose calls belong to the trace id. Calls that a
+// client repeats by itself are then one trace too. "" changes nothing.
+// Header x-portkey-trace-id.
+func WithTrace(ctx context.Context, id string) context.Context {
+	if id == "" {
+		return ctx
+	}
+	c := derive(ctx)
+	c.traceID = id
+	if fault := valueFault(id); fault != "" {
+		c.fail(&HeaderError{"x-portkey-trace-id", fault})
+	}
+	return c
+}
+
+// WithNewTrace is [WithTrace] with a random UUID, which it returns.
+func WithNewTrace(ctx context.Context) (context.Context, string) {
+	id := newTraceID(ctx)
+	return WithTrace(ctx, id), id
+}
+
+// WithMetadata returns a context whose calls carry m, merged key by key over the
+// metadata of ctx and of [Options]. m is copied. Header x-portkey-metadata.
+func WithMetadata(ctx context.Context, m Metadata) context.Context {
+	if len(m) == 0 {
+		return ctx
+	}
+	c := derive(ctx)
+	pairs, err := newMetadata(m)
+	if err != nil {
+		c.fail(err)
+	}
+	c.metadata = mergePairs(c.metadata, pairs)
+	return c
+}
+
+// WithHeaders returns a context whose calls carry h, merged field by field over
+// the headers of ctx and of [Options]; Metadata and Extra merge key by key. What
+// the request itself already carries goes before it. h is copied.
+//
+// A value in a context that cannot be sent fails the calls made with it, with a
+// [*HeaderError], before anything is sent.
+func WithHeaders(ctx context.Context, h Headers) context.Context {
+	c := derive(ctx)
+	inner, err := newLayer(&h)
+	if err != nil {
+		c.fail(err)
+	}
+	c.layer = inner.over(c.layer)
+	merged := new(Headers)
+	if c.headers != nil {
+		merged.merge(c.headers)
+	}
+	merged.merge(&h)
+	c.headers = merged
+	return c
+}
+
+// HeadersFromContext returns what the contexts up to ctx say together. It shares
+// nothing with them.
+func HeadersFromContext(ctx context.Context) Headers {
+	var h Headers
+	c := callFrom(ctx)
+	if c.headers != nil {
+		h.merge(c.headers)
+	}
+	h.TraceID, h.Metadata = c.traceID, nil
+	for _, p := range c.metadata {
+		if h.Metadata == nil {
+			h.Metadata = make(Metadata, len(c.metadata))
+		}
+		h.Metadata[p.key] = p.value
+	}
+	return h
+}
+
+// WithResponseInfo returns a context that has the Transport fill *info in with
+// what the gateway says about a call, for the clients that do not show response
+// headers. *info is written before RoundTrip returns, at each attempt of the
+// call: it ends as that of the last, and zero if that one had no response. Calls
+// that run at the same time need an info each.
+func WithResponseInfo(ctx context.Context, info *ResponseInfo) context.Context {
+	c := derive(ctx)
+	c.info = info
+	return c
+}
+
+// A call is a context that carries what the With functions said, of all outer
+// contexts too, so that one look-up finds everything. It is not changed after
+// the With function that made it.
+type call struct {
+	context.Context
+	layer
+	headers *Headers // the merged arguments of WithHeaders, for HeadersFromContext
+	info    *ResponseInfo
+	err     error // the first value that cannot be sent
+}
+
+type callKey struct{}
+
+var noCall call
+
+func callFrom(ctx context.Context) *call {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		return c
+	}
+	return &noCall
+}
+
+func derive(ctx context.Context) *call {
+	c := *callFrom(ctx)
+	c.Context = ctx
+	return &c
+}
+
+func (c *call) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+// Value makes the call itself the value that callFrom looks for.
+func (c *call) Value(key any) any {
+	if key == (callKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// Format keeps what the context carries out of logs, as the standard library's
+// contexts do.
+func (c *call) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%v.WithPortkey", c.Context) }
+
+func newTraceID(context.Context) string { return uuid.NewString() }

@@ -1,0 +1,202 @@
+package portkey
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// A wire is the header of one request to the gateway in the making. What goes
+// before is put in first, and nothing that is there is replaced.
+type wire struct {
+	header      http.Header
+	values      []string // the array behind the header's values; private to this request
+	metadata    []pair   // what the request itself carries
+	traceparent string
+	holds       bool // Portkey certainly holds the provider's credential
+}
+
+func newWire(size int) *wire {
+	return &wire{header: make(http.Header, size), values: make([]string, 0, size)}
+}
+
+func (w *wire) has(key string) bool { _, ok := w.header[key]; return ok }
+
+func (w *wire) put(key string, values ...string) {
+	n := len(w.values)
+	w.values = append(w.values, values...)
+	w.header[key] = w.values[n:len(w.values):len(w.values)]
+}
+
+func (w *wire) putLine(l line) {
+	if w.has(l.key) {
+		return
+	}
+	w.holds = w.holds || l.holds
+	if l.value == "" {
+		w.header[l.key] = nil // sends nothing, and keeps lower levels out
+	} else {
+		w.put(l.key, l.value)
+	}
+}
+
+// carry puts in what the request carries. The headers that are not ours stay as
+// they are; of ours, each becomes one line, whatever its spelling.
+func (w *wire) carry(h http.Header, levels ...*layer) error {
+	var ours map[string][]string
+	for key, values := range h {
+		canonical := http.CanonicalHeaderKey(key)
+		if isPortkey(key) || canonical != key && isOurs(canonical, levels) {
+			if ours == nil {
+				ours = make(map[string][]string)
+			}
+			ours[canonical] = append(ours[canonical], values...)
+			continue
+		}
+		if canonical == "Traceparent" && len(values) == 1 {
+			w.traceparent = values[0]
+		}
+		if values == nil {
+			w.header[key] = nil
+		} else {
+			w.put(key, values...)
+		}
+	}
+	for key, values := range ours {
+		if err := w.carryOurs(key, append(values, w.header[key]...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *wire) carryOurs(key string, values []string) error {
+	values = slices.DeleteFunc(values, func(v string) bool { return v == "" })
+	if len(values) == 0 {
+		return nil
+	}
+	if fault := nameFault(key); fault != "" {
+		return &HeaderError{"x-portkey-*", fault}
+	}
+	value := values[0]
+	if key == keyForward || key == keySensitive {
+		value = strings.Join(values, ",")
+	} else if slices.ContainsFunc(values, func(v string) bool { return v != value }) {
+		return &HeaderError{strings.ToLower(key), "is on the request more than once, with different values"}
+	}
+	switch {
+	case !isPortkey(key):
+		w.put(key, value)
+		return nil
+	case key == keyMetadata:
+		pairs, err := parseMetadata(value)
+		w.metadata = pairs
+		return err
+	}
+	l, err := newLine(key, value)
+	if err == nil {
+		w.putLine(l)
+	}
+	return err
+}
+
+// isOurs reports whether a level sets key, or dropCredentials looks for it: then
+// it must be there in one spelling.
+func isOurs(key string, levels []*layer) bool {
+	for _, l := range levels {
+		if _, ok := l.line(key); ok {
+			return true
+		}
+	}
+	return isPortkey(key) || slices.Contains(credentialKeys, key)
+}
+
+// putMetadata puts in the metadata of all levels.
+func (w *wire) putMetadata(levels ...*layer) {
+	merged := w.metadata
+	for _, l := range levels {
+		merged = mergePairs(l.metadata, merged)
+	}
+	if len(merged) > 0 {
+		w.put(keyMetadata, encodeMetadata(merged))
+	}
+}
+
+// putTrace puts in id, else the trace of a traceparent header with its span as
+// the parent span, else what newID returns.
+func (w *wire) putTrace(id string, newID func() string) error {
+	if w.has(keyTrace) {
+		return nil
+	}
+	if id == "" {
+		trace, span := parseTraceparent(w.traceparent)
+		if trace != "" && !w.has(keyParentSpan) {
+			w.put(keyParentSpan, span)
+		}
+		id = trace
+	}
+	if id == "" {
+		id = newID()
+		if fault := valueFault(id); fault != "" {
+			return &HeaderError{strings.ToLower(keyTrace), "as Options.NewTraceID makes it " + fault}
+		}
+	}
+	if id != "" {
+		w.put(keyTrace, id)
+	}
+	return nil
+}
+
+// putProvider puts in the provider of a rerouted request, unless something else
+// says where the gateway sends it.
+func (w *wire) putProvider(name string) {
+	if name != "" && !w.has(keyProvider) && !w.has(keyVirtualKey) && !w.has(keyConfig) {
+		w.put(keyProvider, name)
+	}
+}
+
+// dropCredentials takes out the credential that the client itself sends, if
+// Portkey holds one: on some routes the gateway would hand the client's to
+// another provider. What a level sets on purpose, or forwards, stays.
+func (w *wire) dropCredentials(levels ...*layer) {
+	if !w.holds {
+		return
+	}
+	forwarded := strings.Join(w.header[keyForward], ",")
+	for _, key := range credentialKeys {
+		if listNames(forwarded, key) {
+			continue
+		}
+		delete(w.header, key)
+		for _, l := range levels {
+			if ln, ok := l.line(key); ok {
+				w.putLine(ln)
+			}
+		}
+	}
+}
+
+func listNames(list, key string) bool {
+	for name := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(strings.Trim(name, " "), key) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseTraceparent returns the trace-id and parent-id of a W3C traceparent
+// header, "" for one that is not valid.
+func parseTraceparent(text string) (trace, parent string) {
+	p := strings.Split(text, "-")
+	if len(p) < 4 || !isHex(p[0], 2) || !isHex(p[1], 32) || !isHex(p[2], 16) || !isHex(p[3], 2) ||
+		p[0] == "ff" || p[0] == "00" && len(p) > 4 ||
+		strings.Trim(p[1], "0") == "" || strings.Trim(p[2], "0") == "" {
+		return "", ""
+	}
+	return p[1], p[2]
+}
+
+func isHex(s string, n int) bool {
+	return len(s) == n && strings.Trim(s, "0123456789abcdef") == ""
+}
