@@ -1,0 +1,186 @@
+// Command chat sends one prompt through the Portkey gateway with an unchanged
+// go-openai client, and prints the answer as it streams.
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+
+	"github.com/portkey-go/portkey"
+	"github.com/portkey-go/portkey/portkeytest"
+	openai "github.com/sashabaranov/go-openai"
+)
+
+const usage = `usage: go run ./examples/chat [flags] PROMPT
+
+Sends PROMPT through the Portkey gateway and prints the answer as it streams,
+then what the gateway said about the call, and the headers that went to it.
+
+Without PORTKEY_API_KEY and PORTKEY_BASE_URL the gateway is one inside this
+program that repeats the prompt. It needs no key and no network.
+
+  PORTKEY_API_KEY   your Portkey key
+  PORTKEY_BASE_URL  a gateway of your own (default ` + portkey.DefaultBaseURL + `)
+  OPENAI_API_KEY    the provider's key, if Portkey does not hold it
+
+Flags:
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := run(ctx, os.Stdout, os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chat:", oneLine(err))
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("chat", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // a wrong flag is one line, not the whole usage
+	model := flags.String("model", "gpt-4o-mini", "the `name` of the model")
+	provider := flags.String("provider", "", "the provider's `name`, or \"@slug\" at Portkey (default: openai, by the client's URL)")
+	config := flags.String("config", "", "the `slug` of a config saved at Portkey")
+	trace := flags.String("trace", "", "the trace `ID` of the call (default: a random one)")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			io.WriteString(out, usage)
+			flags.SetOutput(out)
+			flags.PrintDefaults()
+		}
+		return err
+	}
+	prompt := strings.TrimSpace(strings.Join(flags.Args(), " "))
+	if prompt == "" {
+		return errors.New(`the prompt is empty: try go run ./examples/chat "Say this is a test"`)
+	}
+
+	opts := portkey.Options{Headers: portkey.Headers{
+		Provider: *provider,
+		Config:   portkey.ConfigSlug(*config),
+	}}
+	var inProcess *portkeytest.Gateway
+	if os.Getenv("PORTKEY_API_KEY") == "" && os.Getenv("PORTKEY_BASE_URL") == "" {
+		inProcess = portkeytest.Start()
+		defer inProcess.Close()
+		opts.BaseURL = inProcess.URL()
+		opts.Headers.APIKey = "pk-of-the-example"
+	}
+
+	// From here on it is what any program does: take the client's configuration,
+	// wrap it, and use the client as ever.
+	sent := new(recorder)
+	cfg := openai.DefaultConfig(os.Getenv("OPENAI_API_KEY"))
+	cfg.HTTPClient = &http.Client{Transport: sent}
+	cfg, err := portkey.WrapOpenAIConfig(cfg, opts)
+	if err != nil {
+		return err
+	}
+	client := openai.NewClientWithConfig(cfg)
+
+	var info portkey.ResponseInfo
+	ctx = portkey.WithTrace(ctx, *trace)
+	ctx = portkey.WithMetadata(ctx, portkey.Metadata{"example": "chat"})
+	ctx = portkey.WithResponseInfo(ctx, &info)
+	stream, err := client.CreateChatCompletionStream(ctx, openai.ChatCompletionRequest{
+		Model:    *model,
+		Messages: []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: prompt}},
+	})
+	if err != nil {
+		return explain(err, cmp.Or(opts.BaseURL, os.Getenv("PORTKEY_BASE_URL"), portkey.DefaultBaseURL))
+	}
+	defer stream.Close()
+	for {
+		chunk, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			fmt.Fprintln(out)
+			return fmt.Errorf("the answer broke off: %w", err)
+		}
+		for _, choice := range chunk.Choices {
+			io.WriteString(out, choice.Delta.Content)
+		}
+	}
+
+	fmt.Fprintf(out, "\n\ntrace ID:       %s\ncache status:   %s\nretry attempts: %d\nprovider:       %s\n",
+		info.TraceID, info.CacheStatus, info.RetryAttempts, info.Provider)
+	fmt.Fprintf(out, "\nsent to %s:\n", sent.url)
+	for _, name := range sent.names() {
+		value := sent.header.Get(name)
+		if slices.Contains(portkey.SensitiveHeaders(), name) {
+			value = "[redacted]"
+		}
+		fmt.Fprintf(out, "  %s: %s\n", strings.ToLower(name), value)
+	}
+	if inProcess != nil {
+		for _, r := range inProcess.Requests() {
+			fmt.Fprintf(out, "\nthe gateway inside this program received %s %s, %d bytes, metadata %v\n",
+				r.Method, r.Path, len(r.Body), r.Metadata())
+		}
+	}
+	return nil
+}
+
+// A recorder is a base that remembers what it last sent.
+type recorder struct {
+	url    string
+	header http.Header
+}
+
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.url, r.header = req.URL.String(), req.Header
+	return http.DefaultTransport.RoundTrip(req)
+}
+
+// names returns those of Portkey's headers and Authorization, in order.
+func (r *recorder) names() []string {
+	var names []string
+	for name := range r.header {
+		if strings.HasPrefix(name, "X-Portkey-") || name == "Authorization" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// explain says what went wrong, for somebody who has just typed a key or a URL.
+func explain(err error, gateway string) error {
+	var api *openai.APIError
+	var other *openai.RequestError // an answer that is not OpenAI's, as the gateway's own are
+	var header *portkey.HeaderError
+	var network *url.Error
+	switch {
+	case errors.As(err, &header):
+		return header
+	case errors.As(err, &api):
+		return fmt.Errorf("the gateway %s answered %d: %s", gateway, api.HTTPStatusCode, api.Message)
+	case errors.As(err, &other):
+		var body struct{ Message string }
+		json.Unmarshal(other.Body, &body)
+		return fmt.Errorf("the gateway %s answered %s %s", gateway, other.HTTPStatus, body.Message)
+	case errors.As(err, &network):
+		return fmt.Errorf("cannot reach the gateway %s: %w", gateway, network.Err)
+	}
+	return err
+}
+
+// oneLine is err without line breaks, which a server's message may have.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
