@@ -1,0 +1,453 @@
+package portkey_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portkey-go/portkey"
+)
+
+// fieldTests has a row for each header that has a field: two values of it, and
+// what is on the wire for each.
+var fieldTests = []struct {
+	header       string
+	a, b         portkey.Headers
+	wireA, wireB string
+}{
+	{"x-portkey-api-key", portkey.Headers{APIKey: "pk-a"}, portkey.Headers{APIKey: "pk-b"}, "pk-a", "pk-b"},
+	{"x-portkey-virtual-key", portkey.Headers{VirtualKey: "vk-a"}, portkey.Headers{VirtualKey: "vk-b"}, "vk-a", "vk-b"},
+	{"x-portkey-provider", portkey.Headers{Provider: "groq"}, portkey.Headers{Provider: "@team-b"}, "groq", "@team-b"},
+	{"authorization", portkey.Headers{Authorization: "Bearer a"}, portkey.Headers{Authorization: "Bearer b"}, "Bearer a", "Bearer b"},
+	{"x-portkey-config", portkey.Headers{Config: portkey.ConfigSlug("pc-a")},
+		portkey.Headers{Config: portkey.ConfigJSON(" { \"provider\" : \"openai\", \"x\": \"Zoë \U0001f600\x7f\" }\n")},
+		"pc-a", `{"provider":"openai","x":"Zo\u00eb \ud83d\ude00\u007f"}`},
+	{"x-portkey-custom-host", portkey.Headers{CustomHost: "https://llm.example.com/v1"}, portkey.Headers{CustomHost: "http://127.0.0.1:80"},
+		"https://llm.example.com/v1", "http://127.0.0.1:80"},
+	{"x-portkey-trace-id", portkey.Headers{TraceID: "trace a"}, portkey.Headers{TraceID: "trace-b"}, "trace a", "trace-b"},
+	{"x-portkey-span-id", portkey.Headers{SpanID: "span-a"}, portkey.Headers{SpanID: "span-b"}, "span-a", "span-b"},
+	{"x-portkey-span-name", portkey.Headers{SpanName: "name a"}, portkey.Headers{SpanName: "name b"}, "name a", "name b"},
+	{"x-portkey-parent-span-id", portkey.Headers{ParentSpanID: "parent-a"}, portkey.Headers{ParentSpanID: "parent-b"}, "parent-a", "parent-b"},
+	{"x-portkey-metadata", portkey.Headers{Metadata: portkey.Metadata{"k": "a"}},
+		portkey.Headers{Metadata: portkey.Metadata{"k": "é\"\\\n\x7f<世\U0001f600"}},
+		`{"k":"a"}`, `{"k":"\u00e9\"\\\u000a\u007f<\u4e16\ud83d\ude00"}`},
+	{"x-portkey-cache-force-refresh", portkey.Headers{CacheForceRefresh: portkey.Bool(true)}, portkey.Headers{CacheForceRefresh: portkey.Bool(false)}, "true", ""},
+	{"x-portkey-cache-namespace", portkey.Headers{CacheNamespace: "ns-a"}, portkey.Headers{CacheNamespace: "ns-b"}, "ns-a", "ns-b"},
+	{"x-portkey-request-timeout", portkey.Headers{RequestTimeout: 1500 * time.Millisecond}, portkey.Headers{RequestTimeout: time.Nanosecond}, "1500", "1"},
+	{"x-portkey-strict-open-ai-compliance", portkey.Headers{StrictOpenAICompliance: portkey.Bool(false)}, portkey.Headers{StrictOpenAICompliance: portkey.Bool(true)}, "false", "true"},
+	{"x-portkey-debug", portkey.Headers{Debug: portkey.Bool(false)}, portkey.Headers{Debug: portkey.Bool(true)}, "false", "true"},
+	{"x-portkey-forward-headers", portkey.Headers{ForwardHeaders: []string{"X-One", "x-two"}}, portkey.Headers{ForwardHeaders: []string{"X-Three"}}, "X-One,x-two", "X-Three"},
+	{"x-portkey-sensitive-headers", portkey.Headers{SensitiveHeaders: []string{"X-One", "x-two"}}, portkey.Headers{SensitiveHeaders: []string{"X-Three"}}, "X-One,x-two", "X-Three"},
+	{"x-portkey-openai-organization", portkey.Headers{OpenAI: portkey.OpenAI{Organization: "org-a"}}, portkey.Headers{OpenAI: portkey.OpenAI{Organization: "org-b"}}, "org-a", "org-b"},
+	{"x-portkey-openai-project", portkey.Headers{OpenAI: portkey.OpenAI{Project: "proj_a"}}, portkey.Headers{OpenAI: portkey.OpenAI{Project: "proj_b"}}, "proj_a", "proj_b"},
+	{"x-portkey-anthropic-beta", portkey.Headers{Anthropic: portkey.Anthropic{Beta: "a,b"}}, portkey.Headers{Anthropic: portkey.Anthropic{Beta: "c"}}, "a,b", "c"},
+	{"x-portkey-anthropic-version", portkey.Headers{Anthropic: portkey.Anthropic{Version: "2023-06-01"}}, portkey.Headers{Anthropic: portkey.Anthropic{Version: "v"}}, "2023-06-01", "v"},
+	{"x-portkey-azure-resource-name", portkey.Headers{Azure: portkey.Azure{ResourceName: "res-a"}}, portkey.Headers{Azure: portkey.Azure{ResourceName: "res-b"}}, "res-a", "res-b"},
+	{"x-portkey-azure-deployment-id", portkey.Headers{Azure: portkey.Azure{DeploymentID: "dep-a"}}, portkey.Headers{Azure: portkey.Azure{DeploymentID: "dep-b"}}, "dep-a", "dep-b"},
+	{"x-portkey-azure-api-version", portkey.Headers{Azure: portkey.Azure{APIVersion: "2024-06-01"}}, portkey.Headers{Azure: portkey.Azure{APIVersion: "v1"}}, "2024-06-01", "v1"},
+	{"x-portkey-vertex-project-id", portkey.Headers{Vertex: portkey.Vertex{ProjectID: "p-a"}}, portkey.Headers{Vertex: portkey.Vertex{ProjectID: "p-b"}}, "p-a", "p-b"},
+	{"x-portkey-vertex-region", portkey.Headers{Vertex: portkey.Vertex{Region: "us-a"}}, portkey.Headers{Vertex: portkey.Vertex{Region: "us-b"}}, "us-a", "us-b"},
+	{"x-portkey-aws-access-key-id", portkey.Headers{AWS: portkey.AWS{AccessKeyID: "AKIA-a"}}, portkey.Headers{AWS: portkey.AWS{AccessKeyID: "AKIA-b"}}, "AKIA-a", "AKIA-b"},
+	{"x-portkey-aws-secret-access-key", portkey.Headers{AWS: portkey.AWS{SecretAccessKey: "s-a"}}, portkey.Headers{AWS: portkey.AWS{SecretAccessKey: "s-b"}}, "s-a", "s-b"},
+	{"x-portkey-aws-region", portkey.Headers{AWS: portkey.AWS{Region: "eu-a"}}, portkey.Headers{AWS: portkey.AWS{Region: "eu-b"}}, "eu-a", "eu-b"},
+	{"x-portkey-aws-session-token", portkey.Headers{AWS: portkey.AWS{SessionToken: "t-a"}}, portkey.Headers{AWS: portkey.AWS{SessionToken: "t-b"}}, "t-a", "t-b"},
+}
+
+// taggedFields calls visit for each field of Headers and its groups that is a header.
+func taggedFields(v reflect.Value, visit func(header string, field reflect.Value)) {
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag.Get("header")
+		if name, _, _ := strings.Cut(tag, ","); name != "" {
+			visit(name, v.Field(i))
+		} else if v.Field(i).Kind() == reflect.Struct {
+			taggedFields(v.Field(i), visit)
+		}
+	}
+}
+
+func TestEveryFieldHasATest(t *testing.T) {
+	t.Parallel()
+	rows := map[string]int{}
+	for _, tt := range fieldTests {
+		rows[tt.header]++
+		for _, h := range []portkey.Headers{tt.a, tt.b} {
+			taggedFields(reflect.ValueOf(h), func(header string, f reflect.Value) {
+				if !f.IsZero() != (header == tt.header) {
+					t.Errorf("the row of %s sets %s: %v", tt.header, header, !f.IsZero())
+				}
+			})
+		}
+	}
+	taggedFields(reflect.ValueOf(portkey.Headers{}), func(header string, _ reflect.Value) {
+		if rows[header] != 1 {
+			t.Errorf("%s has %d rows in fieldTests, want 1", header, rows[header])
+		}
+		delete(rows, header)
+	})
+	if len(rows) > 0 {
+		t.Errorf("rows without a field: %v", rows)
+	}
+	typ := reflect.TypeFor[portkey.Headers]()
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		if f.Tag.Get("header") == "" && f.Type.Kind() != reflect.Struct && f.Name != "Extra" {
+			t.Errorf("Headers.%s names no header", f.Name)
+		}
+	}
+}
+
+func TestFieldsOnTheWire(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	send := func(opts, ctx portkey.Headers, own http.Header) http.Header {
+		c := newClient(t, s, portkey.Options{Headers: opts, NewTraceID: noTrace})
+		req := newRequest(t, portkey.WithHeaders(t.Context(), ctx), "GET", s.URL+"/v1/x", "")
+		for key, values := range own {
+			req.Header[key] = values
+		}
+		do(t, c, req)
+		h := s.last(t).header
+		for _, key := range []string{"Accept-Encoding", "User-Agent"} { // net/http's own
+			delete(h, key)
+		}
+		return h
+	}
+	for _, tt := range fieldTests {
+		only := func(value string) http.Header {
+			if value == "" {
+				return http.Header{}
+			}
+			return http.Header{http.CanonicalHeaderKey(tt.header): {value}}
+		}
+		none := portkey.Headers{}
+		odd := strings.Replace(tt.header, "a", "A", 1) // a spelling that is not net/http's
+		for _, c := range []struct {
+			name      string
+			got, want http.Header
+		}{
+			{"in Options", send(tt.a, none, nil), only(tt.wireA)},
+			{"in a context", send(none, tt.b, nil), only(tt.wireB)},
+			{"in a context over Options", send(tt.a, tt.b, nil), only(tt.wireB)},
+			{"on the request over both", send(tt.b, tt.b, http.Header{odd: {tt.wireA}}), only(tt.wireA)},
+			{"on the request twice", send(none, none, http.Header{odd: {tt.wireA}, strings.ToUpper(tt.header): {tt.wireA}}), onlyOnce(tt.header, tt.wireA)},
+		} {
+			if !reflect.DeepEqual(c.got, c.want) {
+				t.Errorf("%s %s: got %q, want %q", tt.header, c.name, c.got, c.want)
+			}
+		}
+	}
+}
+
+// onlyOnce is what two equal lines of a header become: one, or for a list one of both.
+func onlyOnce(header, value string) http.Header {
+	if header == "x-portkey-forward-headers" || header == "x-portkey-sensitive-headers" {
+		value += "," + value
+	}
+	return http.Header{http.CanonicalHeaderKey(header): {value}}
+}
+
+func TestMetadataMergesKeyByKey(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{Headers: portkey.Headers{Metadata: portkey.Metadata{"a": "opt", "b": "opt", "c": "opt", "d": "opt"}}})
+	ctx := portkey.WithMetadata(t.Context(), portkey.Metadata{"b": "outer", "c": "outer", "d": "outer"})
+	ctx = portkey.WithHeaders(ctx, portkey.Headers{Metadata: portkey.Metadata{"c": "inner", "d": "inner", "z": "inner"}})
+	req := newRequest(t, ctx, "GET", openAIChat, "")
+	req.Header["X-PORTKEY-Metadata"] = []string{`{"d":"own","é":"own"}`}
+	do(t, c, req)
+	want := []string{`{"a":"opt","b":"outer","c":"inner","d":"own","z":"inner","\u00e9":"own"}`}
+	if got := s.last(t).header["X-Portkey-Metadata"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestExtraHeaders(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{NewTraceID: noTrace, Headers: portkey.Headers{
+		Debug: portkey.Bool(true),
+		Extra: map[string]string{"x-portkey-nitro-mode": "true", "X-Tenant": "opt", "x-kept": "opt", "x-empty": ""},
+	}})
+	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Extra: map[string]string{
+		"X-PORTKEY-NITRO-MODE": "false", "x-portkey-debug": "false", "x-portkey-trace-id": "t1", "x-portkey-metadata": `{"a":"b"}`,
+	}})
+	req := newRequest(t, ctx, "GET", s.URL+"/v1/x", "")
+	req.Header["x-tenant"] = []string{"own"}
+	do(t, c, req)
+	got := s.last(t).header
+	for name, want := range map[string][]string{
+		"X-Portkey-Nitro-Mode": {"false"}, "X-Portkey-Debug": {"false"}, "X-Portkey-Trace-Id": {"t1"},
+		"X-Portkey-Metadata": {`{"a":"b"}`}, "X-Tenant": {"own"}, "X-Kept": {"opt"}, "X-Empty": nil,
+	} {
+		if !reflect.DeepEqual(got[name], want) {
+			t.Errorf("%s: got %q, want %q", name, got[name], want)
+		}
+	}
+}
+
+const secret = "SYNTHETIC-SECRET"
+
+// badHeaders are Headers that cannot be sent, and the header to blame.
+var badHeaders = func() (all []struct {
+	header string
+	h      portkey.Headers
+}) {
+	add := func(header string, h portkey.Headers) {
+		all = append(all, struct {
+			header string
+			h      portkey.Headers
+		}{header, h})
+	}
+	// Each text field with each kind of text that is no header's value.
+	for _, bad := range []string{secret + "\n", secret + "\r\nX-Evil: 1", "\x00" + secret, secret + "\x7f", "\t" + secret, " " + secret, secret + " ", secret + "é"} {
+		var h portkey.Headers
+		taggedFields(reflect.ValueOf(&h).Elem(), func(header string, f reflect.Value) {
+			h = portkey.Headers{}
+			switch f.Interface().(type) {
+			case string:
+				f.SetString(bad)
+			case []string:
+				if bad[0] == ' ' {
+					return // a blank behind a comma is no harm
+				}
+				f.Set(reflect.ValueOf([]string{"X-Good", bad + "x"}))
+			case portkey.Config:
+				f.Set(reflect.ValueOf(portkey.ConfigSlug(bad)))
+			default:
+				if header == "x-portkey-config" {
+					f.Set(reflect.ValueOf(portkey.ConfigSlug(bad)))
+					break
+				}
+				return
+			}
+			add(header, h)
+		})
+		add("x-portkey-new", portkey.Headers{Extra: map[string]string{"X-Portkey-New": bad}})
+	}
+	long := secret + strings.Repeat("é", 129-len(secret))
+	add("x-portkey-metadata", portkey.Headers{Metadata: portkey.Metadata{"k": long}})
+	add("x-portkey-metadata", portkey.Headers{Metadata: portkey.Metadata{"k": secret + "\xff"}})
+	add("x-portkey-metadata", portkey.Headers{Metadata: portkey.Metadata{"\xff": "v"}})
+	add("x-portkey-metadata", portkey.Headers{Extra: map[string]string{"x-portkey-metadata": "_user=" + secret}})
+	for _, text := range []string{secret, `{"api_key":"` + secret, `["` + secret + `"]`, `{} ` + secret, "{\"a\":\"" + secret + "\xff\"}", `"` + secret + `"`} {
+		add("x-portkey-config", portkey.Headers{Config: portkey.ConfigJSON(text)})
+	}
+	add("x-portkey-config", portkey.Headers{Config: portkey.ConfigSlug(`{"api_key":"` + secret + `"}`)})
+	for _, name := range []string{"x-portkey-api-key", "X-Portkey-Forward-Headers", "x-portkey-" + secret, "Metadata-Flavor",
+		"x-aws-ec2-metadata-token", "X-Google-Metadata-Request", "Content-Length", "", "a b", "a;" + secret} {
+		add("x-portkey-forward-headers", portkey.Headers{ForwardHeaders: []string{"X-Good", name}})
+	}
+	add("x-portkey-sensitive-headers", portkey.Headers{SensitiveHeaders: []string{"a:" + secret}})
+	for _, d := range []time.Duration{-1, -time.Second, (math.MaxInt32 + 1) * time.Millisecond, math.MaxInt32*time.Millisecond + 1, math.MaxInt64, math.MinInt64} {
+		add("x-portkey-request-timeout", portkey.Headers{RequestTimeout: d})
+	}
+	for _, url := range []string{secret, "ftp://" + secret, "https://u:" + secret + "@h", "http://", "//" + secret, "https://h/" + strings.Repeat("x", 2048)} {
+		add("x-portkey-custom-host", portkey.Headers{CustomHost: url})
+	}
+	add("x-portkey-debug", portkey.Headers{Debug: portkey.Bool(true), Extra: map[string]string{"x-portkey-debug": secret}})
+	add("x-two", portkey.Headers{Extra: map[string]string{"X-Two": "1", "x-two": secret}})
+	for _, name := range []string{"Host", "content-length", "Transfer-Encoding", "connection"} {
+		add(strings.ToLower(name), portkey.Headers{Extra: map[string]string{name: secret}})
+	}
+	for _, name := range []string{"", "a b", "a:b", "a\n" + secret, "é" + secret} {
+		add("Extra", portkey.Headers{Extra: map[string]string{name: "v"}})
+	}
+	return all
+}()
+
+func TestBadHeadersFailInNewTransport(t *testing.T) {
+	t.Parallel()
+	for _, tt := range badHeaders {
+		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: tt.h})
+		checkHeaderError(t, err, tt.header)
+	}
+}
+
+func TestBadHeadersInAContextFailTheCall(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
+	for _, tt := range badHeaders {
+		body := newCountingBody()
+		ctx := portkey.WithHeaders(t.Context(), tt.h)
+		ctx = portkey.WithTrace(portkey.WithMetadata(ctx, portkey.Metadata{"fine": "1"}), "fine")
+		req := newRequest(t, ctx, "POST", openAIChat, "")
+		req.Body = body
+		_, err := tr.RoundTrip(req)
+		checkHeaderError(t, err, tt.header)
+		if got := body.closed.Load(); got != 1 {
+			t.Errorf("%s: body closed %d times, want 1", tt.header, got)
+		}
+	}
+}
+
+func TestBadPortkeyHeadersOnTheRequestFailTheCall(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
+	for _, h := range []struct {
+		header string
+		own    http.Header
+	}{
+		{"x-portkey-trace-id", http.Header{"X-Portkey-Trace-Id": {secret + "\n"}}},
+		{"x-portkey-trace-id", http.Header{"X-Portkey-Trace-Id": {"a", secret}}},
+		{"x-portkey-config", http.Header{"X-Portkey-Config": {"pc-1"}, "x-portkey-config": {"{" + secret}}},
+		{"x-portkey-config", http.Header{"X-Portkey-Config": {"{" + secret}}},
+		{"x-portkey-metadata", http.Header{"x-portkey-metadata": {"_user=" + secret}}},
+		{"x-portkey-metadata", http.Header{"x-portkey-metadata": {`{"a":{"b":"` + secret + `"}}`}}},
+		{"x-portkey-metadata", http.Header{"x-portkey-metadata": {`{"a":null}`}}},
+		{"x-portkey-metadata", http.Header{"x-portkey-metadata": {`null`}}},
+		{"x-portkey-forward-headers", http.Header{"X-Portkey-Forward-Headers": {"X-A", "x-portkey-api-key"}}},
+		{"x-portkey-request-timeout", http.Header{"X-Portkey-Request-Timeout": {"3s"}}},
+		{"x-portkey-*", http.Header{"X-Portkey-A B": {"x"}}},
+	} {
+		body := newCountingBody()
+		req := newRequest(t, t.Context(), "POST", openAIChat, "")
+		req.Header, req.Body = h.own, body
+		_, err := tr.RoundTrip(req)
+		checkHeaderError(t, err, h.header)
+		if got := body.closed.Load(); got != 1 {
+			t.Errorf("%s: body closed %d times, want 1", h.header, got)
+		}
+	}
+}
+
+func checkHeaderError(t *testing.T, err error, header string) {
+	t.Helper()
+	var headerErr *portkey.HeaderError
+	if !errors.As(err, &headerErr) || headerErr.Name != header {
+		t.Errorf("got %v, want a HeaderError for %s", err, header)
+		return
+	}
+	text := err.Error()
+	if !strings.HasPrefix(text, "portkey: ") || !strings.Contains(text, "invalid header") || !strings.Contains(text, header) {
+		t.Errorf("got %q, want it to name %s as an invalid header", text, header)
+	}
+	if strings.Contains(text, secret) {
+		t.Errorf("the error shows the value: %q", text)
+	}
+}
+
+func TestMetadataOf128CharactersIsSent(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	ctx := portkey.WithMetadata(t.Context(), portkey.Metadata{"k": strings.Repeat("é", 128)})
+	do(t, newClient(t, s, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, ""))
+	if got, want := s.last(t).header.Get("X-Portkey-Metadata"), `{"k":"`+strings.Repeat(`\u00e9`, 128)+`"}`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestOptionsAreCopied(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	h := portkey.Headers{
+		Metadata: portkey.Metadata{"a": "1"}, ForwardHeaders: []string{"X-A"}, Debug: portkey.Bool(true),
+		Extra: map[string]string{"X-E": "1"},
+	}
+	c := newClient(t, s, portkey.Options{Headers: h, NewTraceID: noTrace})
+	ctx := portkey.WithHeaders(t.Context(), h)
+	check := func() {
+		t.Helper()
+		want := http.Header{"X-Portkey-Metadata": {`{"a":"1"}`}, "X-Portkey-Forward-Headers": {"X-A"}, "X-Portkey-Debug": {"true"}, "X-Portkey-Provider": {"openai"}}
+		for _, ctx := range []context.Context{t.Context(), ctx} {
+			do(t, c, newRequest(t, ctx, "GET", openAIChat, ""))
+			if got := s.last(t).portkeyHeaders(); !reflect.DeepEqual(got, want) || s.last(t).header.Get("X-E") != "1" {
+				t.Errorf("got %v, want %v", s.last(t).header, want)
+			}
+		}
+	}
+	check()
+	h.Metadata["a"], h.ForwardHeaders[0], *h.Debug, h.Extra["X-E"] = "2", "X-B", false, "2"
+	check()
+}
+
+func TestClientsCredentialIsDroppedWhenPortkeyHoldsOne(t *testing.T) {
+	t.Parallel()
+	client := http.Header{"authorization": {"Bearer client"}, "X-Api-Key": {"client"}, "Api-Key": {"client"}}
+	kept := http.Header{"Authorization": {"Bearer client"}, "X-Api-Key": {"client"}, "Api-Key": {"client"}}
+	tests := []struct {
+		name string
+		h    portkey.Headers
+		want http.Header
+	}{
+		{"nothing said", portkey.Headers{}, kept},
+		{"plain provider", portkey.Headers{Provider: "groq"}, kept},
+		{"saved config", portkey.Headers{Config: portkey.ConfigSlug("pc-1")}, kept},
+		{"config of retries", portkey.Headers{Config: portkey.ConfigJSON(`{"retry":{"attempts":1}}`)}, kept},
+		{"virtual key", portkey.Headers{VirtualKey: "vk"}, http.Header{}},
+		{"provider slug", portkey.Headers{Provider: "@team"}, http.Header{}},
+		{"config with a provider", portkey.Headers{Config: portkey.ConfigJSON(`{"provider":"groq","api_key":"k"}`)}, http.Header{}},
+		{"config with targets", portkey.Headers{Config: portkey.ConfigJSON(`{"targets":[]}`)}, http.Header{}},
+		{"config with a virtual key", portkey.Headers{Config: portkey.ConfigJSON(`{"virtual_key":"vk"}`)}, http.Header{}},
+		{"forwarded", portkey.Headers{VirtualKey: "vk", ForwardHeaders: []string{"x-a", "x-api-KEY"}}, http.Header{"X-Api-Key": {"client"}}},
+		{"set on purpose", portkey.Headers{VirtualKey: "vk", Authorization: "Bearer own"}, http.Header{"Authorization": {"Bearer own"}}},
+	}
+	for _, level := range []string{"Options", "context"} {
+		for _, tt := range tests {
+			s := newServer(t, nil)
+			ctx, opts := t.Context(), portkey.Options{}
+			if level == "Options" {
+				opts.Headers = tt.h
+			} else {
+				ctx = portkey.WithHeaders(ctx, tt.h)
+			}
+			req := newRequest(t, ctx, "GET", openAIChat, "")
+			req.Header = client.Clone()
+			do(t, newClient(t, s, opts), req)
+			got := http.Header{}
+			for key := range kept {
+				if v := s.last(t).header[key]; v != nil {
+					got[key] = v
+				}
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("%s in %s: got %v, want %v", tt.name, level, got, tt.want)
+			}
+		}
+	}
+	t.Run("on the request", func(t *testing.T) {
+		s := newServer(t, nil)
+		req := newRequest(t, t.Context(), "GET", openAIChat, "")
+		req.Header = client.Clone()
+		req.Header["x-portkey-virtual-key"] = []string{"vk"}
+		do(t, newClient(t, s, portkey.Options{}), req)
+		if got := s.last(t).header.Get("Authorization"); got != "" {
+			t.Errorf("got %q, want no Authorization", got)
+		}
+	})
+}
+
+func TestNoHeaderValueIsSharedBetweenRequests(t *testing.T) {
+	t.Parallel()
+	var first http.Header
+	tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		if first == nil {
+			first = r.Header
+			for _, values := range r.Header {
+				values[0] = "changed"
+				_ = append(values, "more")
+			}
+			return nil, io.EOF
+		}
+		for key, values := range r.Header {
+			for _, v := range values {
+				if v == "changed" || v == "more" {
+					t.Errorf("%s: the next request has %q", key, values)
+				}
+			}
+		}
+		return nil, io.EOF
+	}), portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{
+		APIKey: "pk", Config: portkey.ConfigSlug("pc-1"), Metadata: portkey.Metadata{"a": "b"}, Extra: map[string]string{"X-E": "e"},
+	}})
+	ctx := portkey.WithHeaders(portkey.WithTrace(t.Context(), "t1"), portkey.Headers{SpanID: "s"})
+	req := newRequest(t, ctx, "GET", openAIChat, "")
+	req.Header = http.Header{"Accept": {"a"}, "x-portkey-debug": {"true"}}
+	tr.RoundTrip(req)
+	tr.RoundTrip(req)
+}

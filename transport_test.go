@@ -1,0 +1,837 @@
+package portkey_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/portkey-go/portkey"
+)
+
+func TestMain(m *testing.M) {
+	os.Unsetenv("PORTKEY_API_KEY")
+	os.Unsetenv("PORTKEY_BASE_URL")
+	os.Exit(m.Run())
+}
+
+const openAIChat = "https://api.openai.com/v1/chat/completions"
+
+// A server records what arrives, and answers with respond.
+type server struct {
+	*httptest.Server
+	mu   sync.Mutex
+	seen []seen
+}
+
+type seen struct {
+	method, host, uri string
+	header            http.Header
+	body              string
+}
+
+func newServer(t *testing.T, respond http.HandlerFunc) *server {
+	t.Helper()
+	s := new(server)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		s.mu.Lock()
+		s.seen = append(s.seen, seen{r.Method, r.Host, r.RequestURI, r.Header.Clone(), string(body)})
+		s.mu.Unlock()
+		if respond != nil {
+			respond(w, r)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *server) all() []seen {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
+}
+
+func (s *server) last(t *testing.T) seen {
+	t.Helper()
+	all := s.all()
+	if len(all) == 0 {
+		t.Fatal("the server received nothing")
+	}
+	return all[len(all)-1]
+}
+
+// portkeyHeaders returns what the request had of Portkey's headers.
+func (s seen) portkeyHeaders() http.Header {
+	h := http.Header{}
+	for key, values := range s.header {
+		if strings.HasPrefix(key, "X-Portkey-") {
+			h[key] = values
+		}
+	}
+	return h
+}
+
+func noTrace(context.Context) string { return "" }
+
+// newClient returns a client that goes through a Transport for the gateway s.
+func newClient(t *testing.T, s *server, opts portkey.Options) *http.Client {
+	t.Helper()
+	if opts.BaseURL == "" {
+		opts.BaseURL = s.URL + "/v1"
+	}
+	c, err := portkey.WrapClient(nil, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func newTransport(t *testing.T, base http.RoundTripper, opts portkey.Options) *portkey.Transport {
+	t.Helper()
+	tr, err := portkey.NewTransport(base, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+func newRequest(t *testing.T, ctx context.Context, method, url, body string) *http.Request {
+	t.Helper()
+	var r io.Reader
+	if body != "" {
+		r = strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// do sends req, and returns the response with its body read.
+func do(t *testing.T, c *http.Client, req *http.Request) (*http.Response, string) {
+	t.Helper()
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+type roundTripperFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripperFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// notCalled is a base that fails the test when something is sent.
+func notCalled(t *testing.T) http.RoundTripper {
+	return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		t.Errorf("the base was called with %v", r.URL)
+		return nil, errors.New("not called")
+	})
+}
+
+// A countingBody counts how often it is closed.
+type countingBody struct {
+	io.Reader
+	closed atomic.Int32
+}
+
+func (b *countingBody) Close() error { b.closed.Add(1); return nil }
+
+func newCountingBody() *countingBody { return &countingBody{Reader: strings.NewReader("{}")} }
+
+func TestKnownProviderIsRerouted(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ url, want string }{
+		{openAIChat, "/v1/chat/completions"},
+		{"https://api.openai.com/v1/models?limit=2&after=a%20b", "/v1/models?limit=2&after=a%20b"},
+		{"https://api.openai.com/v1/models/ft%2Fa?", "/v1/models/ft%2Fa?"},
+		{"https://api.openai.com/v1", "/v1"},
+	}
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{NewTraceID: noTrace})
+	for _, tt := range tests {
+		do(t, c, newRequest(t, t.Context(), "GET", tt.url, ""))
+		got := s.last(t)
+		if got.uri != tt.want {
+			t.Errorf("%s: got path %s, want %s", tt.url, got.uri, tt.want)
+		}
+		if want := strings.TrimPrefix(s.URL, "http://"); got.host != want {
+			t.Errorf("%s: got Host %s, want %s", tt.url, got.host, want)
+		}
+		want := http.Header{"X-Portkey-Provider": {"openai"}}
+		if h := got.portkeyHeaders(); !reflect.DeepEqual(h, want) {
+			t.Errorf("%s: got %v, want %v", tt.url, h, want)
+		}
+	}
+}
+
+func TestBaseURLPathGoesInFront(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{BaseURL: s.URL + "/llm/portkey/v1/"})
+	do(t, c, newRequest(t, t.Context(), "GET", "https://api.openai.com/v1/models/a%2Fb", ""))
+	if got, want := s.last(t).uri, "/llm/portkey/v1/models/a%2Fb"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestRequestToTheGatewayKeepsItsURL(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{NewTraceID: noTrace, Headers: portkey.Headers{APIKey: "pk"}})
+	do(t, c, newRequest(t, t.Context(), "GET", s.URL+"/elsewhere/x?y=z", ""))
+	got := s.last(t)
+	if want := "/elsewhere/x?y=z"; got.uri != want {
+		t.Errorf("got %s, want %s", got.uri, want)
+	}
+	if h, want := got.portkeyHeaders(), (http.Header{"X-Portkey-Api-Key": {"pk"}}); !reflect.DeepEqual(h, want) {
+		t.Errorf("got %v, want %v", h, want)
+	}
+}
+
+func TestUpstreamsAreReroutedAndGoBeforeKnownProviders(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{Upstreams: []portkey.Upstream{
+		{BaseURL: "https://LLM.example.com/api", Provider: "short"},
+		{BaseURL: "https://LLM.example.com/api/v2/", Provider: "long"},
+		{BaseURL: "https://api.openai.com/v1", Provider: "@mine"},
+		{BaseURL: "http://nobody.example.com"},
+	}})
+	tests := []struct{ url, uri, provider string }{
+		{"https://LLM.example.com/api/v2/chat/completions", "/v1/chat/completions", "long"},
+		{"https://LLM.example.com/api/v3/x", "/v1/v3/x", "short"},
+		{openAIChat, "/v1/chat/completions", "@mine"},
+		{"http://nobody.example.com/x", "/v1/x", ""},
+	}
+	for _, tt := range tests {
+		do(t, c, newRequest(t, t.Context(), "GET", tt.url, ""))
+		got := s.last(t)
+		if got.uri != tt.uri || got.header.Get("X-Portkey-Provider") != tt.provider {
+			t.Errorf("%s: got %s for %q, want %s for %q", tt.url, got.uri, got.header.Get("X-Portkey-Provider"), tt.uri, tt.provider)
+		}
+	}
+}
+
+func TestProviderIsNotSaidWhenSomethingElseIs(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{})
+	for _, h := range []portkey.Headers{
+		{Provider: "groq"}, {VirtualKey: "vk"}, {Config: portkey.ConfigSlug("pc-1")},
+	} {
+		do(t, c, newRequest(t, portkey.WithHeaders(t.Context(), h), "GET", openAIChat, ""))
+		if got := s.last(t).header.Get("X-Portkey-Provider"); got != h.Provider {
+			t.Errorf("%v: got provider %q, want %q", h, got, h.Provider)
+		}
+	}
+	req := newRequest(t, t.Context(), "GET", openAIChat, "")
+	req.Header["x-portkey-config"] = []string{"pc-2"}
+	do(t, c, req)
+	if got := s.last(t).header.Get("X-Portkey-Provider"); got != "" {
+		t.Errorf("with a config on the request: got provider %q, want none", got)
+	}
+}
+
+func TestRequestToAnUnknownHostIsRefused(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example:8787/v1"})
+	for _, url := range []string{
+		"https://llm.example.com/v1/chat?key=SECRET",
+		"https://api.openai.com.evil.example/v1/x",
+		"https://evilapi.openai.com/v1/x",
+		"https://api.openai.com:8443/v1/x",
+		"http://api.openai.com/v1/x",
+		"https://user:SECRET@api.openai.com/v1/x",
+		"https://API.openai.com/v1/x",
+		"https://api.openai.com./v1/x",
+		"https://api.openai.com/v2/x",
+		"https://api.openai.com/v1beta/x",
+		"https://api.openai.com/oauth/token",
+		"https://gw.example:8787/v1/x",
+		"http://gw.example/v1/x",
+		"http://sub.gw.example:8787/v1/x",
+		"gw.example/v1/x",
+		"http:gw.example:8787",
+	} {
+		body := newCountingBody()
+		req := newRequest(t, t.Context(), "POST", url, "")
+		req.Body = body
+		resp, err := tr.RoundTrip(req)
+		var routeErr *portkey.RouteError
+		if resp != nil || !errors.As(err, &routeErr) {
+			t.Errorf("%s: got %v, %v, want a RouteError", url, resp, err)
+			continue
+		}
+		if host := req.URL.Host; !strings.Contains(err.Error(), host) || !strings.Contains(err.Error(), "http://gw.example:8787/v1") {
+			t.Errorf("%s: got %q, want both URLs named", url, err)
+		}
+		if strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s: the error shows a secret: %v", url, err)
+		}
+		if got := body.closed.Load(); got != 1 {
+			t.Errorf("%s: body closed %d times, want 1", url, got)
+		}
+	}
+}
+
+func TestGatewayOriginIsComparedByEffectivePortAndCase(t *testing.T) {
+	t.Parallel()
+	var sent int
+	tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		sent++
+		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+	}), portkey.Options{BaseURL: "https://gw.example/v1"})
+	urls := []string{"https://gw.example/v1/x", "https://gw.example:443/v1/x", "https://GW.example/x", "HTTPS://gw.example"}
+	for _, url := range urls {
+		if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", url, "")); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	if sent != len(urls) {
+		t.Errorf("got %d requests sent, want %d", sent, len(urls))
+	}
+}
+
+func TestHostThatDiffersFromTheURLIsRefused(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1"})
+	for _, url := range []string{"http://gw.example/v1/x", openAIChat} {
+		req := newRequest(t, t.Context(), "GET", url, "")
+		req.Host = "evil.example"
+		var routeErr *portkey.RouteError
+		if _, err := tr.RoundTrip(req); !errors.As(err, &routeErr) {
+			t.Errorf("%s: got %v, want a RouteError", url, err)
+		}
+	}
+}
+
+func TestFilteredRequestPassesUntouched(t *testing.T) {
+	t.Parallel()
+	elsewhere := newServer(t, nil)
+	var passed *http.Request
+	base := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		passed = r
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	tr := newTransport(t, base, portkey.Options{
+		BaseURL: "http://gw.example/v1",
+		Headers: portkey.Headers{APIKey: "pk"},
+		Filter:  func(r *http.Request) bool { return r.URL.Host == "api.openai.com" },
+	})
+	c := &http.Client{Transport: tr}
+
+	ctx := portkey.WithHeaders(portkey.WithTrace(t.Context(), "t1"), portkey.Headers{Debug: portkey.Bool(false)})
+	req := newRequest(t, ctx, "POST", elsewhere.URL+"/x", "{}")
+	req.Header.Set("Authorization", "Bearer sk")
+	if _, err := tr.RoundTrip(req); err != nil {
+		t.Fatal(err)
+	}
+	if passed != req {
+		t.Error("the base got another request than the caller's")
+	}
+
+	req = newRequest(t, ctx, "POST", elsewhere.URL+"/x", "{}")
+	req.Header.Set("Authorization", "Bearer sk")
+	req.Header["x-PORTKEY-api-key"] = []string{"pk"}
+	do(t, c, req)
+	got := elsewhere.last(t)
+	if h := got.portkeyHeaders(); len(h) > 0 {
+		t.Errorf("got %v elsewhere, want none", h)
+	}
+	if got.header.Get("Authorization") != "Bearer sk" || got.body != "{}" {
+		t.Errorf("got %v, want Authorization and body kept", got)
+	}
+}
+
+func TestCallersRequestIsNotChanged(t *testing.T) {
+	t.Parallel()
+	outcomes := map[string]roundTripperFunc{
+		"success": func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+		},
+		"error": func(r *http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF },
+		"panic": func(r *http.Request) (*http.Response, error) { panic("base") },
+		"base that writes to its request": func(r *http.Request) (*http.Response, error) {
+			for key, values := range r.Header {
+				values[0] = "changed"
+				r.Header[key] = append(values, "more")
+			}
+			r.URL.Path = "/changed"
+			r.Header.Set("New", "x")
+			return nil, io.ErrUnexpectedEOF
+		},
+	}
+	for name, base := range outcomes {
+		t.Run(name, func(t *testing.T) {
+			tr := newTransport(t, base, portkey.Options{
+				BaseURL: "http://gw.example/v1",
+				Headers: portkey.Headers{APIKey: "pk", VirtualKey: "vk", Metadata: portkey.Metadata{"a": "1"}},
+			})
+			req := newRequest(t, portkey.WithTrace(t.Context(), "t1"), "POST", openAIChat, "{}")
+			req.Header = http.Header{
+				"Authorization": {"Bearer sk"}, "x-portkey-metadata": {`{"b":"2"}`},
+				"X-Multi": {"1", "2"}, "X-Nil": nil,
+			}
+			req.Trailer = http.Header{"X-Later": nil}
+			before, header, url := *req, req.Header.Clone(), *req.URL
+			for range 2 {
+				func() {
+					defer func() { recover() }()
+					tr.RoundTrip(req)
+				}()
+			}
+			if !reflect.DeepEqual(req.Header, header) || *req.URL != url {
+				t.Errorf("got %v %v, want %v %v", req.URL, req.Header, &url, header)
+			}
+			after := *req
+			after.Header, before.Header = nil, nil
+			before.GetBody, after.GetBody = nil, nil // functions cannot be compared
+			if !reflect.DeepEqual(before, after) {
+				t.Errorf("got %+v, want %+v", after, before)
+			}
+		})
+	}
+}
+
+func TestHeadersThatAreNotPortkeysAreSentAsTheyAre(t *testing.T) {
+	t.Parallel()
+	want := http.Header{
+		"Accept": {"a", "b"}, "x-odd-Spelling": {"1"}, "User-Agent": nil, "Cookie": {"c=1"}, "X-Latin": {"\xe9"},
+	}
+	var got http.Header
+	tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		got = r.Header
+		return nil, io.EOF
+	}), portkey.Options{BaseURL: "http://gw.example/v1", NewTraceID: noTrace})
+	req := newRequest(t, t.Context(), "GET", "http://gw.example/v1/models", "")
+	req.Header = want
+	tr.RoundTrip(req)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestNilHeaderIsAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	tr := newTransport(t, nil, portkey.Options{BaseURL: s.URL, Headers: portkey.Headers{APIKey: "pk"}})
+	req := newRequest(t, t.Context(), "GET", s.URL, "")
+	req.Header = nil
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := s.last(t).header.Get("X-Portkey-Api-Key"); got != "pk" {
+		t.Errorf("got %q, want pk", got)
+	}
+}
+
+func TestResponseAndErrorAreHandedBackAsTheyCame(t *testing.T) {
+	t.Parallel()
+	wantResp := &http.Response{StatusCode: 418, Body: http.NoBody}
+	for _, want := range []error{nil, io.ErrUnexpectedEOF, http.ErrSchemeMismatch} {
+		tr := newTransport(t, roundTripperFunc(func(*http.Request) (*http.Response, error) {
+			if want != nil {
+				return nil, want
+			}
+			return wantResp, nil
+		}), portkey.Options{BaseURL: "http://gw.example"})
+		resp, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", "http://gw.example", ""))
+		if err != want || want == nil && resp != wantResp {
+			t.Errorf("got %v, %v, want %v, %v", resp, err, wantResp, want)
+		}
+	}
+}
+
+func TestBodyIsClosedExactlyOnce(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	good := portkey.Options{BaseURL: s.URL + "/v1"}
+	tests := []struct {
+		name string
+		url  string
+		ctx  func(context.Context) context.Context
+		opts portkey.Options
+	}{
+		{name: "success", url: openAIChat, opts: good},
+		{name: "unknown host", url: "https://llm.example.com", opts: good},
+		{name: "bad value in the context", url: openAIChat, opts: good, ctx: func(ctx context.Context) context.Context {
+			return portkey.WithTrace(ctx, "a\nb")
+		}},
+		{name: "bad trace ID made", url: openAIChat, opts: portkey.Options{
+			BaseURL: s.URL, NewTraceID: func(context.Context) string { return "a\nb" },
+		}},
+	}
+	for _, tt := range tests {
+		ctx := t.Context()
+		if tt.ctx != nil {
+			ctx = tt.ctx(ctx)
+		}
+		body := newCountingBody()
+		req := newRequest(t, ctx, "POST", tt.url, "")
+		req.Body, req.ContentLength = body, 2
+		resp, err := newTransport(t, nil, tt.opts).RoundTrip(req)
+		if err == nil {
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+		if got := body.closed.Load(); got != 1 {
+			t.Errorf("%s: body closed %d times, want 1", tt.name, got)
+		}
+	}
+}
+
+func TestStreamArrivesBeforeItEnds(t *testing.T) {
+	t.Parallel()
+	goOn := make(chan struct{})
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "data: first\n\n")
+		w.(http.Flusher).Flush()
+		<-goOn
+		io.WriteString(w, "data: last\n\n")
+	})
+	resp, err := newClient(t, s, portkey.Options{}).Do(newRequest(t, t.Context(), "POST", openAIChat, "{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	first := make([]byte, len("data: first\n\n"))
+	if _, err := io.ReadFull(resp.Body, first); err != nil {
+		t.Fatal(err)
+	}
+	close(goOn)
+	rest, err := io.ReadAll(resp.Body)
+	if got, want := string(first)+string(rest), "data: first\n\ndata: last\n\n"; err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestProtocolSwitchKeepsAWritableBody(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "echo")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		line, _ := rw.ReadString('\n')
+		io.WriteString(conn, "echo "+line)
+	})
+	req := newRequest(t, t.Context(), "GET", "https://api.openai.com/v1/realtime?model=m", "")
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "echo")
+	resp, err := newClient(t, s, portkey.Options{}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	rw, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		t.Fatalf("got body %T, want an io.ReadWriteCloser", resp.Body)
+	}
+	io.WriteString(rw, "hello\n")
+	if got, _ := io.ReadAll(rw); string(got) != "echo hello\n" {
+		t.Errorf("got %q, want %q", got, "echo hello\n")
+	}
+}
+
+func TestTrailersFilledWhileTheBodyIsReadAreSent(t *testing.T) {
+	t.Parallel()
+	var got string
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) { got = r.Trailer.Get("X-Sum") })
+	req := newRequest(t, t.Context(), "POST", openAIChat, "")
+	req.Trailer = http.Header{"X-Sum": nil}
+	req.ContentLength = -1
+	req.Body = io.NopCloser(io.MultiReader(strings.NewReader("{}"), readerFunc(func([]byte) (int, error) {
+		req.Trailer.Set("X-Sum", "abc")
+		return 0, io.EOF
+	})))
+	do(t, newClient(t, s, portkey.Options{}), req)
+	if got != "abc" {
+		t.Errorf("got trailer %q, want abc", got)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestDefaultTransportIsLookedUpAtEachRequest(t *testing.T) {
+	// Not parallel: it replaces http.DefaultTransport.
+	tr := newTransport(t, nil, portkey.Options{BaseURL: "http://gw.example"})
+	defer func(old http.RoundTripper) { http.DefaultTransport = old }(http.DefaultTransport)
+	closer := &idleCloser{}
+	http.DefaultTransport = closer
+	if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", "http://gw.example", "")); err != errIdleCloser {
+		t.Errorf("got %v, want the replaced transport's error", err)
+	}
+	tr.CloseIdleConnections()
+	if closer.closed != 1 {
+		t.Errorf("got %d calls of CloseIdleConnections, want 1", closer.closed)
+	}
+}
+
+var errIdleCloser = errors.New("idleCloser")
+
+type idleCloser struct{ closed int }
+
+func (*idleCloser) RoundTrip(*http.Request) (*http.Response, error) { return nil, errIdleCloser }
+func (c *idleCloser) CloseIdleConnections()                         { c.closed++ }
+
+func TestCloseIdleConnectionsReachesTheBase(t *testing.T) {
+	t.Parallel()
+	base := &idleCloser{}
+	opts := portkey.Options{BaseURL: "http://gw.example"}
+	c := &http.Client{Transport: newTransport(t, newTransport(t, base, opts), opts)}
+	c.CloseIdleConnections()
+	if base.closed != 1 {
+		t.Errorf("got %d calls, want 1", base.closed)
+	}
+	newTransport(t, roundTripperFunc(nil), opts).CloseIdleConnections() // a base without the method
+}
+
+func TestStackedTransportsSendOneValue(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	inner := portkey.Options{BaseURL: s.URL + "/v1", Headers: portkey.Headers{APIKey: "inner", Metadata: portkey.Metadata{"a": "inner", "b": "inner"}}}
+	outer := portkey.Options{BaseURL: s.URL + "/v1", Headers: portkey.Headers{APIKey: "outer", Metadata: portkey.Metadata{"a": "outer"}}}
+	c := &http.Client{Transport: newTransport(t, newTransport(t, nil, inner), outer)}
+	do(t, c, newRequest(t, portkey.WithTrace(t.Context(), "t1"), "GET", openAIChat, ""))
+	want := http.Header{
+		"X-Portkey-Api-Key": {"outer"}, "X-Portkey-Trace-Id": {"t1"}, "X-Portkey-Provider": {"openai"},
+		"X-Portkey-Metadata": {`{"a":"outer","b":"inner"}`},
+	}
+	if got := s.last(t).portkeyHeaders(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestWrapClientKeepsTheClient(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	jar := &countingJar{}
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	c := &http.Client{Timeout: time.Minute, Jar: jar, Transport: base,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	before := *c
+	wrapped, err := portkey.WrapClient(c, portkey.Options{BaseURL: s.URL + "/v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Transport != before.Transport || c.Timeout != before.Timeout || c.Jar != before.Jar {
+		t.Error("WrapClient changed its argument")
+	}
+	if wrapped.Timeout != c.Timeout || wrapped.Jar != c.Jar || wrapped.CheckRedirect == nil {
+		t.Errorf("got %+v, want timeout, jar and redirect policy of %+v", wrapped, c)
+	}
+	do(t, wrapped, newRequest(t, t.Context(), "GET", openAIChat, ""))
+	if jar.asked == 0 {
+		t.Error("the cookie jar was not asked")
+	}
+}
+
+type countingJar struct{ asked int }
+
+func (j *countingJar) SetCookies(*url.URL, []*http.Cookie) {}
+func (j *countingJar) Cookies(*url.URL) []*http.Cookie     { j.asked++; return nil }
+
+func TestEnvironmentDefaults(t *testing.T) {
+	s := newServer(t, nil)
+	t.Setenv("PORTKEY_API_KEY", "pk-env")
+	t.Setenv("PORTKEY_BASE_URL", s.URL+"/env/v1")
+
+	c, err := portkey.WrapClient(nil, portkey.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(t, c, newRequest(t, t.Context(), "GET", openAIChat, ""))
+	got := s.last(t)
+	if got.uri != "/env/v1/chat/completions" || got.header.Get("X-Portkey-Api-Key") != "pk-env" {
+		t.Errorf("got %s with key %q, want the environment's", got.uri, got.header.Get("X-Portkey-Api-Key"))
+	}
+
+	do(t, newClient(t, s, portkey.Options{Headers: portkey.Headers{APIKey: "pk-opt"}}), newRequest(t, t.Context(), "GET", openAIChat, ""))
+	got = s.last(t)
+	if got.uri != "/v1/chat/completions" || got.header.Get("X-Portkey-Api-Key") != "pk-opt" {
+		t.Errorf("got %s with key %q, want those of Options", got.uri, got.header.Get("X-Portkey-Api-Key"))
+	}
+
+	t.Setenv("PORTKEY_BASE_URL", "http://user:SECRET@gw.example")
+	_, err = portkey.NewTransport(nil, portkey.Options{})
+	if err == nil || !strings.Contains(err.Error(), "PORTKEY_BASE_URL") || strings.Contains(err.Error(), "SECRET") {
+		t.Errorf("got %v, want an error that names PORTKEY_BASE_URL and not its value", err)
+	}
+}
+
+func TestHostedGatewayNeedsAKey(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"", portkey.DefaultBaseURL, "https://API.portkey.ai:443"} {
+		if _, err := portkey.NewTransport(nil, portkey.Options{BaseURL: url}); err == nil || !strings.Contains(err.Error(), "PORTKEY_API_KEY") {
+			t.Errorf("%q: got %v, want an error that names PORTKEY_API_KEY", url, err)
+		}
+	}
+	newTransport(t, nil, portkey.Options{Headers: portkey.Headers{APIKey: "pk"}})
+	newTransport(t, nil, portkey.Options{BaseURL: "http://127.0.0.1:8787/v1"})
+}
+
+func TestBadBaseURLIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"gw.SECRET/v1", "SECRET:8787", "//gw.SECRET", "http://", "http://:80", "file:///SECRET", "ftp://SECRET",
+		"http://u:SECRET@gw.example", "http://SECRET@gw.example", "http://gw.example/?k=SECRET", "http://gw.example?",
+		"http://gw.example#SECRET", "http://gw.example/#", "http://SECRET\n", " http://SECRET", "http:SECRET", "http://gw.example/a%2FSECRET",
+	} {
+		for name, opts := range map[string]portkey.Options{
+			"BaseURL":              {BaseURL: url},
+			"Upstreams[0].BaseURL": {BaseURL: "http://gw.example", Upstreams: []portkey.Upstream{{BaseURL: url}}},
+		} {
+			tr, err := portkey.NewTransport(nil, opts)
+			if tr != nil || err == nil || !strings.HasPrefix(err.Error(), "portkey: "+name+" ") || strings.Contains(err.Error(), "SECRET") {
+				t.Errorf("%s %q: got %v, want an error that names it and not its value", name, url, err)
+			}
+		}
+	}
+}
+
+func TestTransportNotMadeByNewTransportFails(t *testing.T) {
+	t.Parallel()
+	body := newCountingBody()
+	req := newRequest(t, t.Context(), "POST", openAIChat, "")
+	req.Body = body
+	if _, err := new(portkey.Transport).RoundTrip(req); err == nil {
+		t.Error("got no error")
+	}
+	if body.closed.Load() != 1 {
+		t.Error("the body was not closed")
+	}
+}
+
+func TestTraceID(t *testing.T) {
+	t.Parallel()
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	made := func(context.Context) string { return "made" }
+	tests := []struct {
+		name        string
+		opts        portkey.Options
+		ctx         func(context.Context) context.Context
+		header      http.Header
+		trace, span string
+	}{
+		{name: "from NewTraceID", opts: portkey.Options{NewTraceID: made}, trace: "made"},
+		{name: "none", opts: portkey.Options{NewTraceID: noTrace}},
+		{name: "from Options", opts: portkey.Options{NewTraceID: made, Headers: portkey.Headers{TraceID: "static"}}, trace: "static"},
+		{name: "from the context", opts: portkey.Options{Headers: portkey.Headers{TraceID: "static"}},
+			ctx: func(ctx context.Context) context.Context { return portkey.WithTrace(ctx, "ctx") }, trace: "ctx"},
+		{name: "from the request", ctx: func(ctx context.Context) context.Context { return portkey.WithTrace(ctx, "ctx") },
+			header: http.Header{"x-portkey-trace-id": {"own"}}, trace: "own"},
+		{name: "from traceparent", opts: portkey.Options{NewTraceID: made}, header: http.Header{"Traceparent": {parent}},
+			trace: "0af7651916cd43dd8448eb211c80319c", span: "b7ad6b7169203331"},
+		{name: "before traceparent", ctx: func(ctx context.Context) context.Context { return portkey.WithTrace(ctx, "ctx") },
+			header: http.Header{"Traceparent": {parent}}, trace: "ctx"},
+		{name: "traceparent with an explicit parent span", opts: portkey.Options{Headers: portkey.Headers{ParentSpanID: "p"}},
+			header: http.Header{"traceparent": {parent}}, trace: "0af7651916cd43dd8448eb211c80319c", span: "p"},
+		{name: "a later version of traceparent", header: http.Header{"Traceparent": {"cc" + parent[2:] + "-what-comes"}},
+			trace: "0af7651916cd43dd8448eb211c80319c", span: "b7ad6b7169203331"},
+		{name: "traceparent too long", opts: portkey.Options{NewTraceID: made}, header: http.Header{"Traceparent": {parent + "-x"}}, trace: "made"},
+		{name: "traceparent of zeros", opts: portkey.Options{NewTraceID: made},
+			header: http.Header{"Traceparent": {"00-00000000000000000000000000000000-b7ad6b7169203331-01"}}, trace: "made"},
+		{name: "traceparent in capitals", opts: portkey.Options{NewTraceID: made}, header: http.Header{"Traceparent": {strings.ToUpper(parent)}}, trace: "made"},
+	}
+	for _, tt := range tests {
+		s := newServer(t, nil)
+		ctx := t.Context()
+		if tt.ctx != nil {
+			ctx = tt.ctx(ctx)
+		}
+		req := newRequest(t, ctx, "GET", openAIChat, "")
+		maps.Copy(req.Header, tt.header)
+		do(t, newClient(t, s, tt.opts), req)
+		h := s.last(t).header
+		var want []string
+		if tt.trace != "" {
+			want = []string{tt.trace}
+		}
+		if got := h.Values("X-Portkey-Trace-Id"); !slices.Equal(got, want) {
+			t.Errorf("%s: got trace %q, want %q", tt.name, got, want)
+		}
+		if got := h.Get("X-Portkey-Parent-Span-Id"); got != tt.span {
+			t.Errorf("%s: got parent span %q, want %q", tt.name, got, tt.span)
+		}
+	}
+}
+
+func TestTraceIDIsARandomUUIDByDefault(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{})
+	ids := map[string]bool{}
+	for range 3 {
+		do(t, c, newRequest(t, t.Context(), "GET", openAIChat, ""))
+		id := s.last(t).header.Get("X-Portkey-Trace-Id")
+		if len(id) != 36 || id[14] != '4' {
+			t.Errorf("got %q, want a random UUID", id)
+		}
+		ids[id] = true
+	}
+	if len(ids) != 3 {
+		t.Errorf("got %d different IDs, want 3", len(ids))
+	}
+}
+
+func TestConcurrentCallsKeepApart(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Portkey-Trace-Id", r.Header.Get("X-Portkey-Trace-Id"))
+		io.WriteString(w, r.Header.Get("X-Portkey-Metadata"))
+	})
+	c := newClient(t, s, portkey.Options{Headers: portkey.Headers{APIKey: "pk", Metadata: portkey.Metadata{"all": "x"}}})
+	shared := portkey.WithMetadata(t.Context(), portkey.Metadata{"shared": "y"})
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			id := string(rune('a'+i%26)) + strings.Repeat("x", i)
+			var info portkey.ResponseInfo
+			ctx := portkey.WithResponseInfo(portkey.WithTrace(shared, id), &info)
+			ctx = portkey.WithMetadata(ctx, portkey.Metadata{"id": id})
+			req, _ := http.NewRequestWithContext(ctx, "POST", openAIChat, bytes.NewReader([]byte("{}")))
+			resp, err := c.Do(req)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			body, _ := io.ReadAll(resp.Body)
+			if want := `{"all":"x","id":"` + id + `","shared":"y"}`; string(body) != want || info.TraceID != id {
+				t.Errorf("got %s and trace %s, want %s", body, info.TraceID, want)
+			}
+		}()
+	}
+	wg.Wait()
+}
