@@ -1,0 +1,180 @@
+package interop
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	// The library reads these. A developer's own settings must not decide what is
+	// tested, nor a real key be sent anywhere.
+	os.Unsetenv("PORTKEY_API_KEY")
+	os.Unsetenv("PORTKEY_BASE_URL")
+
+	code := m.Run()
+	if gateway.stop != nil {
+		gateway.stop()
+	}
+	if code != 0 && gateway.log.Len() > 0 {
+		fmt.Fprintf(os.Stderr, "the gateway's log:\n%s\n", &gateway.log)
+	}
+	os.Exit(code)
+}
+
+// gateway is the one gateway process that all tests share.
+var gateway struct {
+	once sync.Once
+	url  string // with its version path
+	err  error
+	stop func()
+	log  syncBuffer
+}
+
+// errNoNode is why the tests are skipped on a machine without Node.js.
+var errNoNode = errors.New("the gateway needs node and npm")
+
+// gatewayURL returns the base URL of the gateway. The first call starts it.
+func gatewayURL(t *testing.T) string {
+	t.Helper()
+	gateway.once.Do(func() { gateway.err = startGateway() })
+	switch {
+	case gateway.err == nil:
+		return gateway.url
+	case errors.Is(gateway.err, errNoNode) && os.Getenv("CI") != "true":
+		t.Skip(gateway.err)
+	default:
+		// The log follows when all tests have ended.
+		t.Fatalf("the gateway did not start: %v", gateway.err)
+	}
+	return ""
+}
+
+func startGateway() error {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		return fmt.Errorf("%w: %v", errNoNode, err)
+	}
+	if err := install(); err != nil {
+		return err
+	}
+
+	cmd := exec.Command(node, "--require", "./loopback.cjs",
+		"node_modules/@portkey-ai/gateway/build/start-server.js", "--headless", "--port=0")
+	// The gateway reads its settings, and some providers' keys, from the
+	// environment. PATH and HOME are for a node that is a version manager's script.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	cmd.Stdout = &gateway.log
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+
+	listening, ended := make(chan string, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		lines := bufio.NewReader(io.TeeReader(stderr, &gateway.log))
+		for {
+			line, err := lines.ReadString('\n')
+			if url, ok := strings.CutPrefix(strings.TrimSpace(line), "loopback: listening on "); ok {
+				listening <- url
+			}
+			if err != nil {
+				break
+			}
+		}
+		cmd.Wait()
+	}()
+	gateway.stop = func() {
+		stdin.Close()
+		select {
+		case <-ended:
+		case <-time.After(5 * time.Second):
+			cmd.Process.Kill()
+			<-ended
+		}
+	}
+
+	select {
+	case url := <-listening:
+		gateway.url = url + "/v1"
+		return nil
+	case <-ended:
+		return fmt.Errorf("it ended: %v", cmd.ProcessState)
+	case <-time.After(time.Minute):
+		return errors.New("it does not listen after a minute")
+	}
+}
+
+// install has npm install what the lock file says, unless it did so before.
+func install() error {
+	sum := sha256.New()
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		sum.Write(text)
+	}
+	want := hex.EncodeToString(sum.Sum(nil))
+	// npm ci starts by removing the directory, so a stamp is one of a finished install.
+	stamp := filepath.Join("node_modules", ".interop-installed")
+	if got, err := os.ReadFile(stamp); err == nil && string(got) == want {
+		return nil
+	}
+
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return fmt.Errorf("%w: %v", errNoNode, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	// No package's own scripts: nothing of what is installed needs one to work.
+	if out, err := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts").CombinedOutput(); err != nil {
+		return fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	return os.WriteFile(stamp, []byte(want), 0o644)
+}
+
+// A syncBuffer is a bytes.Buffer that several goroutines may write to.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Len()
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}

@@ -1,0 +1,122 @@
+package portkey_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/portkey-go/portkey"
+)
+
+// secretHeaders has a secret in each place that may hold one.
+func secretHeaders() portkey.Headers {
+	h := portkey.Headers{
+		Provider: "openai", TraceID: "trace-1", Metadata: portkey.Metadata{"_user": "u1"},
+		Config:     portkey.ConfigJSON(`{"api_key":"` + secret + `"}`),
+		CustomHost: "https://user:" + secret + "@host", // refused, but printable before
+		Extra:      map[string]string{"x-api-key": secret},
+	}
+	taggedFields(reflect.ValueOf(&h).Elem(), func(header string, f reflect.Value) {
+		if slices.Contains(portkey.SensitiveHeaders(), http.CanonicalHeaderKey(header)) && f.Kind() == reflect.String {
+			f.SetString(secret)
+		}
+	})
+	return h
+}
+
+func TestNothingPrintsASecret(t *testing.T) {
+	t.Parallel()
+	h := secretHeaders()
+	opts := portkey.Options{BaseURL: "https://u:" + secret + "@gw", Headers: h, Upstreams: []portkey.Upstream{{BaseURL: "https://u:" + secret + "@up"}}}
+	good := h
+	good.CustomHost = ""
+	tr := newTransport(t, nil, portkey.Options{Headers: good})
+	type nested struct {
+		A any
+		H portkey.Headers
+		P *portkey.Headers
+	}
+	values := map[string]any{
+		"Headers": h, "*Headers": &h, "AWS": h.AWS, "*AWS": &h.AWS, "Config": h.Config,
+		"Options": opts, "*Options": &opts, "*Transport": tr, "Transport": *tr,
+		"struct": nested{h, h, &h}, "slice": []portkey.Headers{h}, "map": map[string]portkey.Headers{"k": h},
+		"http.Client": &http.Client{Transport: tr}, "*http.Client": http.Client{Transport: tr},
+	}
+	for name, v := range values {
+		var out []string
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%T", "%z", "%10.3v"} {
+			out = append(out, fmt.Sprintf(verb, v))
+		}
+		var text, jsonLog bytes.Buffer
+		slog.New(slog.NewTextHandler(&text, nil)).Info("m", "v", v, slog.Group("g", "v", v))
+		slog.New(slog.NewJSONHandler(&jsonLog, nil)).Info("m", "v", v, slog.Group("g", "v", v))
+		out = append(out, text.String(), jsonLog.String())
+		if v != h.Config { // its own JSON is its wire form
+			b, err := json.Marshal(v)
+			out = append(out, string(b), fmt.Sprint(err))
+		}
+		for _, s := range out {
+			for _, leak := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret)} {
+				if strings.Contains(s, leak) {
+					t.Errorf("%s: %s", name, s)
+				}
+			}
+		}
+	}
+}
+
+func TestPrintedHeadersAreUseful(t *testing.T) {
+	t.Parallel()
+	h := portkey.Headers{
+		APIKey: secret, Provider: "openai", Config: portkey.ConfigSlug("pc-1"), Metadata: portkey.Metadata{"b": "2", "a": "1"},
+		Debug: portkey.Bool(false), AWS: portkey.AWS{Region: "eu-1", SessionToken: secret}, Extra: map[string]string{"X-Tenant": "t"},
+	}
+	const want = `portkey.Headers{x-portkey-api-key: "[redacted]", x-portkey-provider: "openai", x-portkey-config: "pc-1", ` +
+		`x-portkey-metadata: "{\"a\":\"1\",\"b\":\"2\"}", x-portkey-debug: "false", x-portkey-aws-region: "eu-1", ` +
+		`x-portkey-aws-session-token: "[redacted]", x-tenant: "[redacted]"}`
+	if got := fmt.Sprint(h); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	b, err := json.Marshal(h.AWS)
+	if got, want := string(b), `{"x-portkey-aws-region":"eu-1","x-portkey-aws-session-token":"[redacted]"}`; got != want || err != nil {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+	tr := newTransport(t, nil, portkey.Options{BaseURL: "http://gw.example/v1", Headers: h})
+	if got, want := fmt.Sprint(tr), "portkey.Transport{gateway: http://gw.example/v1, headers: [x-portkey-api-key "; !strings.HasPrefix(got, want) {
+		t.Errorf("got %s, want it to begin with %s", got, want)
+	}
+}
+
+func TestConfigJSONsOwnJSONIsItsWireForm(t *testing.T) {
+	t.Parallel()
+	b, err := json.Marshal(portkey.ConfigJSON(`{ "a": 1 }`))
+	if string(b) != `{"a":1}` || err != nil {
+		t.Errorf("got %s, %v", b, err)
+	}
+	if b, err := json.Marshal(portkey.ConfigJSON(secret)); err == nil || strings.Contains(err.Error(), secret) {
+		t.Errorf("got %s, %v, want an error without the value", b, err)
+	}
+}
+
+func TestSensitiveHeadersAreTheCallers(t *testing.T) {
+	t.Parallel()
+	names := portkey.SensitiveHeaders()
+	for _, want := range []string{
+		"X-Portkey-Api-Key", "X-Portkey-Virtual-Key", "X-Portkey-Config", "X-Portkey-Aws-Secret-Access-Key",
+		"X-Portkey-Aws-Session-Token", "X-Portkey-Aws-Access-Key-Id", "Authorization", "Api-Key", "X-Api-Key",
+	} {
+		if !slices.Contains(names, want) {
+			t.Errorf("%s is missing from %v", want, names)
+		}
+	}
+	names[0] = "changed"
+	if slices.Contains(portkey.SensitiveHeaders(), "changed") {
+		t.Error("a change of the slice is seen by others")
+	}
+}
