@@ -1,11 +1,9 @@
 package portkey
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
-	"unicode/utf8"
 )
 
 // Config is a gateway config, which says what the gateway does with a call:
@@ -62,19 +60,13 @@ func configWire(text string) (wire string, holds bool, fault string) {
 	if !isJSON(text) {
 		return text, false, ""
 	}
+	wire, fault = jsonWire(text)
 	var object struct {
 		Provider, Targets json.RawMessage
 		VirtualKey        json.RawMessage `json:"virtual_key"`
 	}
-	var compact bytes.Buffer
-	if !utf8.ValidString(text) || json.Compact(&compact, []byte(text)) != nil ||
-		json.Unmarshal(compact.Bytes(), &object) != nil {
-		return "", false, "is not a JSON object"
+	if fault == "" && json.Unmarshal([]byte(wire), &object) != nil {
+		fault = "is not a JSON object"
 	}
-	// Outside its strings, JSON is ASCII.
-	var b []byte
-	for _, r := range compact.String() {
-		b = appendASCII(b, r)
-	}
-	return string(b), object.Provider != nil || object.Targets != nil || object.VirtualKey != nil, ""
+	return wire, object.Provider != nil || object.Targets != nil || object.VirtualKey != nil, fault
 }

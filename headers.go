@@ -1,17 +1,6 @@
 package portkey
 
-import (
-	"encoding/json"
-	"maps"
-	"net/http"
-	"reflect"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
-	"unicode/utf16"
-	"unicode/utf8"
-)
+import "time"
 
 // Headers is one set of Portkey's parameters. It is used twice: in [Options]
 // for every request, and in [WithHeaders] for one call.
@@ -106,14 +95,42 @@ type Headers struct {
 	// Header x-portkey-sensitive-headers, comma-separated.
 	SensitiveHeaders []string `header:"x-portkey-sensitive-headers"`
 
-	OpenAI    OpenAI
-	Anthropic Anthropic
-	Azure     Azure
-	Vertex    Vertex
-	AWS       AWS
+	// Beta names the gateway's beta features to use, by their version strings.
+	// Header x-portkey-beta, comma-separated.
+	Beta []string `header:"x-portkey-beta"`
+
+	// NitroMode has the hosted gateway skip what costs time: retries, guardrails,
+	// the config's parameters. Header x-portkey-nitro-mode.
+	NitroMode *bool `header:"x-portkey-nitro-mode"`
+
+	// FetchIntegratedModels has GET /v1/models list the models of the workspace's
+	// integrations. Header x-portkey-fetch-integrated-models.
+	FetchIntegratedModels *bool `header:"x-portkey-fetch-integrated-models"`
+
+	// ProviderResponsesProxy has /v1/responses handed on to a provider that serves
+	// it itself. Header x-portkey-provider-responses-proxy.
+	ProviderResponsesProxy *bool `header:"x-portkey-provider-responses-proxy"`
+
+	// What single providers need, in a group each.
+	OpenAI      OpenAI
+	Anthropic   Anthropic
+	Azure       Azure
+	Vertex      Vertex
+	AWS         AWS
+	SageMaker   SageMaker
+	Oracle      Oracle
+	Stability   Stability
+	Databricks  Databricks
+	Files       Files
+	WorkersAI   WorkersAI
+	HuggingFace HuggingFace
+	Mistral     Mistral
+	Fireworks   Fireworks
+	Snowflake   Snowflake
+	BytePlus    BytePlus
 
 	// Extra is any other header, by its full name in any spelling
-	// ("x-portkey-nitro-mode"). A header that has a field may be named here, if
+	// ("X-Tenant"). A header that has a field may be named here, if
 	// the field is not set; "" is not sent. Headers that net/http writes itself
 	// (Host, Content-Length, ...) are refused. Values are printed redacted.
 	Extra map[string]string
@@ -123,33 +140,138 @@ type Headers struct {
 type OpenAI struct {
 	Organization string `header:"x-portkey-openai-organization"` // Header x-portkey-openai-organization ("org-..."); the gateway does not read OpenAI-Organization.
 	Project      string `header:"x-portkey-openai-project"`      // Header x-portkey-openai-project ("proj_..."); the gateway does not read OpenAI-Project.
+	Beta         string `header:"x-portkey-openai-beta"`         // Header x-portkey-openai-beta ("assistants=v2"); before OpenAI-Beta.
 }
 
-// Anthropic holds the parameters of provider anthropic.
+// Anthropic holds the parameters of provider anthropic, also behind bedrock and vertex-ai.
 type Anthropic struct {
-	Beta    string `header:"x-portkey-anthropic-beta"`    // Header x-portkey-anthropic-beta, comma-separated; before anthropic-beta.
-	Version string `header:"x-portkey-anthropic-version"` // Header x-portkey-anthropic-version, a date ("2023-06-01"); before anthropic-version.
+	Beta           string `header:"x-portkey-anthropic-beta"`             // Header x-portkey-anthropic-beta, comma-separated; before anthropic-beta.
+	Version        string `header:"x-portkey-anthropic-version"`          // Header x-portkey-anthropic-version, a date ("2023-06-01"); before anthropic-version.
+	AWSWorkspaceID string `header:"x-portkey-anthropic-aws-workspace-id"` // Header x-portkey-anthropic-aws-workspace-id ("wrkspc_..."), for Claude Platform on AWS.
 }
 
-// Azure holds the parameters of provider azure-openai.
+// Azure holds the parameters of the providers azure-openai and azure-ai.
 type Azure struct {
-	ResourceName string `header:"x-portkey-azure-resource-name"` // Header x-portkey-azure-resource-name: RES in https://RES.openai.azure.com.
-	DeploymentID string `header:"x-portkey-azure-deployment-id"` // Header x-portkey-azure-deployment-id: the deployment's name.
-	APIVersion   string `header:"x-portkey-azure-api-version"`   // Header x-portkey-azure-api-version: YYYY-MM-DD, or YYYY-MM-DD-preview.
+	ResourceName      string `header:"x-portkey-azure-resource-name"`              // Header x-portkey-azure-resource-name: RES in https://RES.openai.azure.com.
+	DeploymentID      string `header:"x-portkey-azure-deployment-id"`              // Header x-portkey-azure-deployment-id: the deployment's name.
+	APIVersion        string `header:"x-portkey-azure-api-version"`                // Header x-portkey-azure-api-version: YYYY-MM-DD, or YYYY-MM-DD-preview.
+	ModelName         string `header:"x-portkey-azure-model-name"`                 // Header x-portkey-azure-model-name: the model behind the deployment.
+	ADToken           string `header:"x-portkey-azure-ad-token,secret"`            // Header x-portkey-azure-ad-token: an Entra access token, without "Bearer".
+	AuthMode          string `header:"x-portkey-azure-auth-mode"`                  // Header x-portkey-azure-auth-mode: entra, managed or workload.
+	ManagedClientID   string `header:"x-portkey-azure-managed-client-id"`          // Header x-portkey-azure-managed-client-id, a GUID, for auth mode managed.
+	WorkloadClientID  string `header:"x-portkey-azure-workload-client-id"`         // Header x-portkey-azure-workload-client-id, a GUID, for auth mode workload.
+	EntraClientID     string `header:"x-portkey-azure-entra-client-id"`            // Header x-portkey-azure-entra-client-id, a GUID, for auth mode entra.
+	EntraClientSecret string `header:"x-portkey-azure-entra-client-secret,secret"` // Header x-portkey-azure-entra-client-secret, for auth mode entra.
+	EntraTenantID     string `header:"x-portkey-azure-entra-tenant-id"`            // Header x-portkey-azure-entra-tenant-id, a GUID, for auth mode entra.
+	EntraScope        string `header:"x-portkey-azure-entra-scope"`                // Header x-portkey-azure-entra-scope, a URL; default https://cognitiveservices.azure.com/.default.
+	EndpointName      string `header:"x-portkey-azure-endpoint-name"`              // Header x-portkey-azure-endpoint-name, for azure-ai.
+	FoundryURL        string `header:"x-portkey-azure-foundry-url"`                // Header x-portkey-azure-foundry-url: the base URL of azure-ai.
+	ExtraParams       string `header:"x-portkey-azure-extra-params"`               // Header x-portkey-azure-extra-params: what azure-ai does with parameters it does not know: drop (default), pass-through or error.
 }
 
 // Vertex holds the parameters of provider vertex-ai.
 type Vertex struct {
-	ProjectID string `header:"x-portkey-vertex-project-id"` // Header x-portkey-vertex-project-id.
-	Region    string `header:"x-portkey-vertex-region"`     // Header x-portkey-vertex-region ("us-central1").
+	ProjectID          string `header:"x-portkey-vertex-project-id"`                  // Header x-portkey-vertex-project-id.
+	Region             string `header:"x-portkey-vertex-region"`                      // Header x-portkey-vertex-region ("us-central1").
+	ServiceAccountJSON string `header:"x-portkey-vertex-service-account-json,secret"` // Header x-portkey-vertex-service-account-json: the service account's key file, a JSON object; sent compact and in ASCII.
+	AuthType           string `header:"x-portkey-vertex-auth-type"`                   // Header x-portkey-vertex-auth-type: how an enterprise gateway authenticates.
+	StorageBucketName  string `header:"x-portkey-vertex-storage-bucket-name"`         // Header x-portkey-vertex-storage-bucket-name: where files, batches and fine-tuning data are kept.
+	LLMRequestType     string `header:"x-vertex-ai-llm-request-type"`                 // Header x-vertex-ai-llm-request-type: dedicated or shared throughput; the one of these without prefix.
 }
 
 // AWS holds the parameters of provider bedrock.
 type AWS struct {
-	AccessKeyID     string `header:"x-portkey-aws-access-key-id,secret"`     // Header x-portkey-aws-access-key-id.
-	SecretAccessKey string `header:"x-portkey-aws-secret-access-key,secret"` // Header x-portkey-aws-secret-access-key.
-	Region          string `header:"x-portkey-aws-region"`                   // Header x-portkey-aws-region ("us-east-1").
-	SessionToken    string `header:"x-portkey-aws-session-token,secret"`     // Header x-portkey-aws-session-token.
+	AccessKeyID          string `header:"x-portkey-aws-access-key-id,secret"`                  // Header x-portkey-aws-access-key-id.
+	SecretAccessKey      string `header:"x-portkey-aws-secret-access-key,secret"`              // Header x-portkey-aws-secret-access-key.
+	Region               string `header:"x-portkey-aws-region"`                                // Header x-portkey-aws-region ("us-east-1").
+	SessionToken         string `header:"x-portkey-aws-session-token,secret"`                  // Header x-portkey-aws-session-token.
+	RoleARN              string `header:"x-portkey-aws-role-arn"`                              // Header x-portkey-aws-role-arn: the role to assume.
+	AuthType             string `header:"x-portkey-aws-auth-type"`                             // Header x-portkey-aws-auth-type: assumedRole, serviceRole, or apiKey for a Bedrock API key in Authorization.
+	ExternalID           string `header:"x-portkey-aws-external-id,secret"`                    // Header x-portkey-aws-external-id, for the role to assume.
+	S3Bucket             string `header:"x-portkey-aws-s3-bucket"`                             // Header x-portkey-aws-s3-bucket: where files are kept.
+	S3ObjectKey          string `header:"x-portkey-aws-s3-object-key"`                         // Header x-portkey-aws-s3-object-key: the name of a file there; before Files.ProviderFileName.
+	BedrockModel         string `header:"x-portkey-aws-bedrock-model"`                         // Header x-portkey-aws-bedrock-model: the model that a file is for; before Files.ProviderModel.
+	ServerSideEncryption string `header:"x-portkey-amz-server-side-encryption"`                // Header x-portkey-amz-server-side-encryption: aws:kms or AES256.
+	KMSKeyID             string `header:"x-portkey-amz-server-side-encryption-aws-kms-key-id"` // Header x-portkey-amz-server-side-encryption-aws-kms-key-id: a key's ID or ARN.
+}
+
+// SageMaker holds the parameters of provider sagemaker.
+type SageMaker struct {
+	CustomAttributes        string `header:"x-portkey-amzn-sagemaker-custom-attributes"`         // Header x-portkey-amzn-sagemaker-custom-attributes.
+	TargetModel             string `header:"x-portkey-amzn-sagemaker-target-model"`              // Header x-portkey-amzn-sagemaker-target-model.
+	TargetVariant           string `header:"x-portkey-amzn-sagemaker-target-variant"`            // Header x-portkey-amzn-sagemaker-target-variant.
+	TargetContainerHostname string `header:"x-portkey-amzn-sagemaker-target-container-hostname"` // Header x-portkey-amzn-sagemaker-target-container-hostname.
+	InferenceID             string `header:"x-portkey-amzn-sagemaker-inference-id"`              // Header x-portkey-amzn-sagemaker-inference-id.
+	EnableExplanations      string `header:"x-portkey-amzn-sagemaker-enable-explanations"`       // Header x-portkey-amzn-sagemaker-enable-explanations: a JMESPath expression.
+	InferenceComponent      string `header:"x-portkey-amzn-sagemaker-inference-component"`       // Header x-portkey-amzn-sagemaker-inference-component.
+	SessionID               string `header:"x-portkey-amzn-sagemaker-session-id"`                // Header x-portkey-amzn-sagemaker-session-id.
+	ModelName               string `header:"x-portkey-amzn-sagemaker-model-name"`                // Header x-portkey-amzn-sagemaker-model-name.
+}
+
+// Oracle holds the parameters of provider oracle.
+type Oracle struct {
+	APIVersion    string `header:"x-portkey-oracle-api-version"`           // Header x-portkey-oracle-api-version ("20231130").
+	Region        string `header:"x-portkey-oracle-region"`                // Header x-portkey-oracle-region ("us-chicago-1").
+	CompartmentID string `header:"x-portkey-oracle-compartment-id"`        // Header x-portkey-oracle-compartment-id, an OCID.
+	ServingMode   string `header:"x-portkey-oracle-serving-mode"`          // Header x-portkey-oracle-serving-mode.
+	Tenancy       string `header:"x-portkey-oracle-tenancy"`               // Header x-portkey-oracle-tenancy, an OCID.
+	User          string `header:"x-portkey-oracle-user"`                  // Header x-portkey-oracle-user, an OCID.
+	Fingerprint   string `header:"x-portkey-oracle-fingerprint,secret"`    // Header x-portkey-oracle-fingerprint, of the private key.
+	PrivateKey    string `header:"x-portkey-oracle-private-key,secret"`    // Header x-portkey-oracle-private-key: PEM text. A header cannot hold its line breaks: give it in the form that your gateway reads.
+	KeyPassphrase string `header:"x-portkey-oracle-key-passphrase,secret"` // Header x-portkey-oracle-key-passphrase, of the private key.
+}
+
+// Stability holds the parameters of provider stability-ai.
+type Stability struct {
+	ClientID      string `header:"x-portkey-stability-client-id"`      // Header x-portkey-stability-client-id: the application's name.
+	ClientUserID  string `header:"x-portkey-stability-client-user-id"` // Header x-portkey-stability-client-user-id: the application's user.
+	ClientVersion string `header:"x-portkey-stability-client-version"` // Header x-portkey-stability-client-version: the application's version.
+}
+
+// Databricks holds the parameters of provider databricks, which only the hosted gateway knows.
+type Databricks struct {
+	Workspace           string `header:"x-portkey-databricks-workspace"`             // Header x-portkey-databricks-workspace.
+	ServingEndpointName string `header:"x-portkey-databricks-serving-endpoint-name"` // Header x-portkey-databricks-serving-endpoint-name.
+}
+
+// Files holds the parameters of file uploads and batches, at several providers.
+type Files struct {
+	Purpose               string `header:"x-portkey-file-purpose"`            // Header x-portkey-file-purpose: upload, batch or fine-tune.
+	ModelType             string `header:"x-portkey-model-type"`              // Header x-portkey-model-type: what a file for fine-tuning is for, at bedrock.
+	UploadSize            int64  `header:"x-portkey-file-upload-size"`        // Header x-portkey-file-upload-size: the size in bytes of a data set for fireworks-ai.
+	ProviderFileName      string `header:"x-portkey-provider-file-name"`      // Header x-portkey-provider-file-name: the file's name at vertex-ai or bedrock.
+	ProviderModel         string `header:"x-portkey-provider-model"`          // Header x-portkey-provider-model: the model that the file is for.
+	ProviderBatchEndpoint string `header:"x-portkey-provider-batch-endpoint"` // Header x-portkey-provider-batch-endpoint: the endpoint that a batch calls; default /v1/chat/completions.
+}
+
+// WorkersAI holds the parameters of provider workers-ai.
+type WorkersAI struct {
+	AccountID string `header:"x-portkey-workers-ai-account-id"` // Header x-portkey-workers-ai-account-id: the Cloudflare account.
+}
+
+// HuggingFace holds the parameters of provider huggingface.
+type HuggingFace struct {
+	BaseURL string `header:"x-portkey-huggingface-base-url"` // Header x-portkey-huggingface-base-url: the base URL in place of the gateway's own.
+}
+
+// Mistral holds the parameters of provider mistral-ai.
+type Mistral struct {
+	FIMCompletion *bool `header:"x-portkey-mistral-fim-completion"` // Header x-portkey-mistral-fim-completion: completions are fill-in-the-middle; ignored beside a config.
+}
+
+// Fireworks holds the parameters of provider fireworks-ai.
+type Fireworks struct {
+	AccountID string `header:"x-portkey-fireworks-account-id"` // Header x-portkey-fireworks-account-id, for everything but inference.
+}
+
+// Snowflake holds the parameters of provider cortex.
+type Snowflake struct {
+	Account string `header:"x-portkey-snowflake-account"` // Header x-portkey-snowflake-account.
+}
+
+// BytePlus holds the parameters of provider byteplus, which only the hosted gateway knows.
+type BytePlus struct {
+	Region string `header:"x-portkey-byteplus-region"` // Header x-portkey-byteplus-region.
 }
 
 // Metadata is what x-portkey-metadata carries: string values of at most 128
@@ -172,424 +294,4 @@ type HeaderError struct {
 // by which go-retryablehttp knows that trying again is of no use.
 func (e *HeaderError) Error() string {
 	return "portkey: invalid header " + e.Name + ": " + e.Reason
-}
-
-// A param is one field of Headers. The table of them, read off the struct's
-// tags, is all that the code knows about the single headers: encoding, merging
-// and redacting go through it.
-type param struct {
-	name   string // as Portkey documents it, in lower case
-	key    string // as net/http spells it
-	secret bool
-	index  []int // where the field is in Headers
-}
-
-var params = paramsOf(reflect.TypeFor[Headers](), nil)
-
-func paramsOf(t reflect.Type, index []int) (all []param) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		at := append(slices.Clone(index), i)
-		if name, flag, _ := strings.Cut(f.Tag.Get("header"), ","); name != "" {
-			all = append(all, param{name, http.CanonicalHeaderKey(name), flag == "secret", at})
-		} else if f.Type.Kind() == reflect.Struct {
-			all = append(all, paramsOf(f.Type, at)...)
-		}
-	}
-	return all
-}
-
-// Keys that the code has to know by name.
-const (
-	keyPrefix        = "X-Portkey-"
-	keyAPIKey        = "X-Portkey-Api-Key"
-	keyAuthorization = "Authorization"
-	keyConfig        = "X-Portkey-Config"
-	keyCustomHost    = "X-Portkey-Custom-Host"
-	keyForward       = "X-Portkey-Forward-Headers"
-	keyMetadata      = "X-Portkey-Metadata"
-	keyParentSpan    = "X-Portkey-Parent-Span-Id"
-	keyProvider      = "X-Portkey-Provider"
-	keyRefresh       = "X-Portkey-Cache-Force-Refresh"
-	keySensitive     = "X-Portkey-Sensitive-Headers"
-	keyTimeout       = "X-Portkey-Request-Timeout"
-	keyTrace         = "X-Portkey-Trace-Id"
-	keyVirtualKey    = "X-Portkey-Virtual-Key"
-)
-
-// credentialKeys are the headers in which clients send a provider's credential.
-var credentialKeys = []string{keyAuthorization, "Api-Key", "X-Api-Key", "X-Goog-Api-Key"}
-
-// isPortkey reports whether key is an x-portkey-* header, in any spelling.
-func isPortkey(key string) bool {
-	return len(key) >= len(keyPrefix) && strings.EqualFold(key[:len(keyPrefix)], keyPrefix)
-}
-
-// A layer is one level of Headers, checked and as it goes on the wire.
-type layer struct {
-	traceID  string
-	metadata []pair
-	lines    []line // all the rest
-}
-
-type line struct {
-	key   string // canonical
-	value string // "": not sent, and nothing from a lower level either
-	holds bool   // with this line, Portkey holds the provider's credential
-}
-
-func (l *layer) line(key string) (line, bool) {
-	for _, l := range l.lines {
-		if l.key == key {
-			return l, true
-		}
-	}
-	return line{}, false
-}
-
-// newLayer checks and encodes h.
-func newLayer(h *Headers) (l layer, err error) {
-	if l.metadata, err = newMetadata(h.Metadata); err != nil {
-		return l, err
-	}
-	v := reflect.ValueOf(h).Elem()
-	for _, p := range params {
-		f := v.FieldByIndex(p.index)
-		if !isSet(f) || p.key == keyMetadata {
-			continue
-		}
-		text, fault := encode(f)
-		if fault != "" {
-			return l, &HeaderError{p.name, fault}
-		}
-		if err := l.add(p.key, text); err != nil {
-			return l, err
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(h.Extra)) {
-		key, text := http.CanonicalHeaderKey(name), h.Extra[name]
-		if fault := nameFault(name); fault != "" {
-			return l, &HeaderError{"Extra", fault}
-		}
-		if reserved[key] {
-			return l, &HeaderError{strings.ToLower(key), "cannot be set: net/http writes it"}
-		}
-		if text == "" {
-			continue
-		}
-		if err := l.add(key, text); err != nil {
-			return l, err
-		}
-	}
-	return l, nil
-}
-
-func (l *layer) add(key, text string) error {
-	_, twice := l.line(key)
-	if twice || key == keyTrace && l.traceID != "" || key == keyMetadata && l.metadata != nil {
-		return &HeaderError{strings.ToLower(key), "is set twice: by its field and in Extra, or there in two spellings"}
-	}
-	if key == keyMetadata {
-		var err error
-		l.metadata, err = parseMetadata(text)
-		return err
-	}
-	ln, err := newLine(key, text)
-	if err != nil {
-		return err
-	}
-	if key == keyTrace {
-		l.traceID = ln.value
-	} else {
-		l.lines = append(l.lines, ln)
-	}
-	return nil
-}
-
-// over returns l over outer.
-func (l layer) over(outer layer) layer {
-	if l.traceID == "" {
-		l.traceID = outer.traceID
-	}
-	l.metadata = mergePairs(outer.metadata, l.metadata)
-	if len(l.lines) == 0 {
-		l.lines = outer.lines
-	} else if len(outer.lines) > 0 {
-		lines := slices.Clone(l.lines)
-		for _, ln := range outer.lines {
-			if _, set := l.line(ln.key); !set {
-				lines = append(lines, ln)
-			}
-		}
-		l.lines = lines
-	}
-	return l
-}
-
-// isSet reports whether a field says anything.
-func isSet(f reflect.Value) bool {
-	switch f.Kind() {
-	case reflect.Interface:
-		return !f.IsNil() && isSet(f.Elem())
-	case reflect.Map, reflect.Slice:
-		return f.Len() > 0
-	}
-	return !f.IsZero()
-}
-
-// encode returns a field's value as text. Whether the gateway takes it, newLine says.
-func encode(f reflect.Value) (text, fault string) {
-	switch v := f.Interface().(type) {
-	case string:
-		return v, ""
-	case *bool:
-		return strconv.FormatBool(*v), ""
-	case time.Duration:
-		// Up, so that no timeout is shortened, and none becomes 0, which is none.
-		ms := v / time.Millisecond
-		if v%time.Millisecond > 0 {
-			ms++
-		}
-		return strconv.FormatInt(int64(ms), 10), ""
-	case []string:
-		return strings.Join(v, ","), ""
-	case Config:
-		return v.text()
-	}
-	panic("portkey: no encoding for a field of type " + f.Type().String())
-}
-
-// newLine checks a value for the header key, and gives it its form on the wire.
-func newLine(key, value string) (line, error) {
-	l := line{key: key, value: value}
-	fault := ""
-	switch key {
-	case keyVirtualKey:
-		l.holds = true
-	case keyProvider:
-		l.holds = strings.HasPrefix(value, "@")
-	case keyConfig:
-		l.value, l.holds, fault = configWire(value)
-	case keyCustomHost:
-		fault = customHostFault(value)
-	case keyForward, keySensitive:
-		fault = listFault(key, value)
-	case keyRefresh:
-		if value == "false" {
-			l.value = ""
-		}
-	case keyTimeout:
-		if ms, err := strconv.Atoi(value); err != nil || ms < 1 || ms > 1<<31-1 {
-			fault = "is not 1 to 2147483647 milliseconds"
-		}
-	}
-	if fault == "" {
-		fault = valueFault(l.value)
-	}
-	if fault != "" {
-		return line{}, &HeaderError{strings.ToLower(key), fault}
-	}
-	return l, nil
-}
-
-// reserved are the headers that net/http writes itself, or that frame a message.
-var reserved = map[string]bool{
-	"Connection": true, "Content-Length": true, "Expect": true, "Host": true, "Keep-Alive": true,
-	"Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
-}
-
-// valueFault says why value cannot be a header's value. It is stricter than
-// net/http, which trims blanks and lets bytes through that the gateway misreads.
-func valueFault(value string) string {
-	for i := range len(value) {
-		switch c := value[i]; {
-		case c < ' ' || c == 0x7f:
-			return "has a control character"
-		case c > 0x7f:
-			return "has a character that is not ASCII"
-		}
-	}
-	if value != strings.Trim(value, " ") {
-		return "has blanks around it"
-	}
-	return ""
-}
-
-// nameFault says why name cannot be a header's name.
-func nameFault(name string) string {
-	const token = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	if name == "" || strings.Trim(name, token) != "" {
-		return "has a name that is not one of a header"
-	}
-	return ""
-}
-
-// listFault says why value cannot be a list of header names. The headers that
-// the documentation forbids to forward are those by which a cloud's metadata
-// service is tricked; content-length has the gateway fail.
-func listFault(key, value string) string {
-	for name := range strings.SplitSeq(value, ",") {
-		name = strings.Trim(name, " ")
-		if fault := nameFault(name); fault != "" {
-			return fault
-		}
-		if key == keySensitive {
-			continue
-		}
-		if isPortkey(name) {
-			return "names an x-portkey-* header: those stay at the gateway"
-		}
-		switch strings.ToLower(name) {
-		case "content-length", "metadata-flavor", "x-aws-ec2-metadata-token", "x-google-metadata-request":
-			return "names a header that cannot be forwarded"
-		}
-	}
-	return ""
-}
-
-func customHostFault(value string) string {
-	if len(value) > 2048 {
-		return "is longer than 2048 characters"
-	}
-	_, fault := parseBaseURL(value)
-	return fault
-}
-
-// merge sets in h what is set in over, as copies. Maps merge key by key.
-func (h *Headers) merge(over *Headers) {
-	dst, src := reflect.ValueOf(h).Elem(), reflect.ValueOf(over).Elem()
-	for _, p := range params {
-		d, s := dst.FieldByIndex(p.index), src.FieldByIndex(p.index)
-		if !isSet(s) {
-			continue
-		}
-		switch v := s.Interface().(type) {
-		case *bool:
-			d.Set(reflect.ValueOf(Bool(*v)))
-		case []string:
-			d.Set(reflect.ValueOf(slices.Clone(v)))
-		case Metadata:
-			h.Metadata = maps.Clone(h.Metadata)
-			if h.Metadata == nil {
-				h.Metadata = make(Metadata, len(v))
-			}
-			maps.Copy(h.Metadata, v)
-		case Config:
-			h.Config = v.clone()
-		default:
-			d.Set(s)
-		}
-	}
-	if len(over.Extra) > 0 {
-		extra := make(map[string]string, len(h.Extra)+len(over.Extra))
-		for _, m := range []map[string]string{h.Extra, over.Extra} {
-			for name, value := range m {
-				extra[http.CanonicalHeaderKey(name)] = value
-			}
-		}
-		h.Extra = extra
-	}
-}
-
-// A pair is one entry of metadata. Slices of them are sorted by key, without
-// duplicates, so that equal metadata is equal bytes on the wire.
-type pair struct{ key, value string }
-
-func newMetadata(m Metadata) ([]pair, error) {
-	if len(m) == 0 {
-		return nil, nil
-	}
-	pairs := make([]pair, 0, len(m))
-	for k, v := range m {
-		fault := ""
-		switch {
-		case !utf8.ValidString(k) || !utf8.ValidString(v):
-			fault = "has text that is not UTF-8"
-		case utf8.RuneCountInString(v) > 128:
-			fault = "has a value of more than 128 characters"
-		}
-		if fault != "" {
-			return nil, &HeaderError{strings.ToLower(keyMetadata), fault}
-		}
-		pairs = append(pairs, pair{k, v})
-	}
-	slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.key, b.key) })
-	return pairs, nil
-}
-
-// parseMetadata reads metadata that somebody wrote into a header.
-func parseMetadata(text string) ([]pair, error) {
-	var m map[string]*string
-	if err := json.Unmarshal([]byte(text), &m); err != nil || m == nil {
-		return nil, &HeaderError{strings.ToLower(keyMetadata), "is not a JSON object of strings"}
-	}
-	md := make(Metadata, len(m))
-	for k, v := range m {
-		if v == nil {
-			return nil, &HeaderError{strings.ToLower(keyMetadata), "is not a JSON object of strings"}
-		}
-		md[k] = *v
-	}
-	return newMetadata(md)
-}
-
-// mergePairs returns inner over outer.
-func mergePairs(outer, inner []pair) []pair {
-	switch {
-	case len(outer) == 0:
-		return inner
-	case len(inner) == 0:
-		return outer
-	}
-	merged := make([]pair, 0, len(outer)+len(inner))
-	for len(outer) > 0 && len(inner) > 0 {
-		switch c := strings.Compare(outer[0].key, inner[0].key); {
-		case c < 0:
-			merged, outer = append(merged, outer[0]), outer[1:]
-		case c > 0:
-			merged, inner = append(merged, inner[0]), inner[1:]
-		default:
-			outer = outer[1:]
-		}
-	}
-	return append(append(merged, outer...), inner...)
-}
-
-func encodeMetadata(pairs []pair) string {
-	var stack [512]byte
-	b := append(stack[:0], '{')
-	for i, p := range pairs {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(appendString(b, p.key), ':')
-		b = appendString(b, p.value)
-	}
-	return string(append(b, '}'))
-}
-
-// appendString appends s as a JSON string in ASCII.
-func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	for _, r := range s {
-		if r == '"' || r == '\\' {
-			b = append(b, '\\')
-		}
-		b = appendASCII(b, r)
-	}
-	return append(b, '"')
-}
-
-// appendASCII appends r to JSON text, as itself if it is printable ASCII and
-// escaped otherwise.
-func appendASCII(b []byte, r rune) []byte {
-	const hex = "0123456789abcdef"
-	switch {
-	case r >= ' ' && r < 0x7f:
-		return append(b, byte(r))
-	case r > 0xffff:
-		hi, lo := utf16.EncodeRune(r)
-		return appendASCII(appendASCII(b, hi), lo)
-	}
-	return append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }

@@ -44,19 +44,84 @@ var fieldTests = []struct {
 	{"x-portkey-debug", portkey.Headers{Debug: portkey.Bool(false)}, portkey.Headers{Debug: portkey.Bool(true)}, "false", "true"},
 	{"x-portkey-forward-headers", portkey.Headers{ForwardHeaders: []string{"X-One", "x-two"}}, portkey.Headers{ForwardHeaders: []string{"X-Three"}}, "X-One,x-two", "X-Three"},
 	{"x-portkey-sensitive-headers", portkey.Headers{SensitiveHeaders: []string{"X-One", "x-two"}}, portkey.Headers{SensitiveHeaders: []string{"X-Three"}}, "X-One,x-two", "X-Three"},
-	{"x-portkey-openai-organization", portkey.Headers{OpenAI: portkey.OpenAI{Organization: "org-a"}}, portkey.Headers{OpenAI: portkey.OpenAI{Organization: "org-b"}}, "org-a", "org-b"},
-	{"x-portkey-openai-project", portkey.Headers{OpenAI: portkey.OpenAI{Project: "proj_a"}}, portkey.Headers{OpenAI: portkey.OpenAI{Project: "proj_b"}}, "proj_a", "proj_b"},
-	{"x-portkey-anthropic-beta", portkey.Headers{Anthropic: portkey.Anthropic{Beta: "a,b"}}, portkey.Headers{Anthropic: portkey.Anthropic{Beta: "c"}}, "a,b", "c"},
-	{"x-portkey-anthropic-version", portkey.Headers{Anthropic: portkey.Anthropic{Version: "2023-06-01"}}, portkey.Headers{Anthropic: portkey.Anthropic{Version: "v"}}, "2023-06-01", "v"},
-	{"x-portkey-azure-resource-name", portkey.Headers{Azure: portkey.Azure{ResourceName: "res-a"}}, portkey.Headers{Azure: portkey.Azure{ResourceName: "res-b"}}, "res-a", "res-b"},
-	{"x-portkey-azure-deployment-id", portkey.Headers{Azure: portkey.Azure{DeploymentID: "dep-a"}}, portkey.Headers{Azure: portkey.Azure{DeploymentID: "dep-b"}}, "dep-a", "dep-b"},
-	{"x-portkey-azure-api-version", portkey.Headers{Azure: portkey.Azure{APIVersion: "2024-06-01"}}, portkey.Headers{Azure: portkey.Azure{APIVersion: "v1"}}, "2024-06-01", "v1"},
-	{"x-portkey-vertex-project-id", portkey.Headers{Vertex: portkey.Vertex{ProjectID: "p-a"}}, portkey.Headers{Vertex: portkey.Vertex{ProjectID: "p-b"}}, "p-a", "p-b"},
-	{"x-portkey-vertex-region", portkey.Headers{Vertex: portkey.Vertex{Region: "us-a"}}, portkey.Headers{Vertex: portkey.Vertex{Region: "us-b"}}, "us-a", "us-b"},
-	{"x-portkey-aws-access-key-id", portkey.Headers{AWS: portkey.AWS{AccessKeyID: "AKIA-a"}}, portkey.Headers{AWS: portkey.AWS{AccessKeyID: "AKIA-b"}}, "AKIA-a", "AKIA-b"},
-	{"x-portkey-aws-secret-access-key", portkey.Headers{AWS: portkey.AWS{SecretAccessKey: "s-a"}}, portkey.Headers{AWS: portkey.AWS{SecretAccessKey: "s-b"}}, "s-a", "s-b"},
-	{"x-portkey-aws-region", portkey.Headers{AWS: portkey.AWS{Region: "eu-a"}}, portkey.Headers{AWS: portkey.AWS{Region: "eu-b"}}, "eu-a", "eu-b"},
-	{"x-portkey-aws-session-token", portkey.Headers{AWS: portkey.AWS{SessionToken: "t-a"}}, portkey.Headers{AWS: portkey.AWS{SessionToken: "t-b"}}, "t-a", "t-b"},
+	{"x-portkey-beta", portkey.Headers{Beta: []string{"one-2026-07-30", "two"}}, portkey.Headers{Beta: []string{"three"}}, "one-2026-07-30,two", "three"},
+	{"x-portkey-nitro-mode", portkey.Headers{NitroMode: portkey.Bool(true)}, portkey.Headers{NitroMode: portkey.Bool(false)}, "true", "false"},
+	{"x-portkey-fetch-integrated-models", portkey.Headers{FetchIntegratedModels: portkey.Bool(true)}, portkey.Headers{FetchIntegratedModels: portkey.Bool(false)}, "true", "false"},
+	{"x-portkey-provider-responses-proxy", portkey.Headers{ProviderResponsesProxy: portkey.Bool(true)}, portkey.Headers{ProviderResponsesProxy: portkey.Bool(false)}, "true", "false"},
+	{"x-portkey-openai-organization", portkey.Headers{OpenAI: portkey.OpenAI{Organization: "Organization-a"}}, portkey.Headers{OpenAI: portkey.OpenAI{Organization: "Organization-b"}}, "Organization-a", "Organization-b"},
+	{"x-portkey-openai-project", portkey.Headers{OpenAI: portkey.OpenAI{Project: "Project-a"}}, portkey.Headers{OpenAI: portkey.OpenAI{Project: "Project-b"}}, "Project-a", "Project-b"},
+	{"x-portkey-openai-beta", portkey.Headers{OpenAI: portkey.OpenAI{Beta: "Beta-a"}}, portkey.Headers{OpenAI: portkey.OpenAI{Beta: "Beta-b"}}, "Beta-a", "Beta-b"},
+	{"x-portkey-anthropic-beta", portkey.Headers{Anthropic: portkey.Anthropic{Beta: "Beta-a"}}, portkey.Headers{Anthropic: portkey.Anthropic{Beta: "Beta-b"}}, "Beta-a", "Beta-b"},
+	{"x-portkey-anthropic-version", portkey.Headers{Anthropic: portkey.Anthropic{Version: "Version-a"}}, portkey.Headers{Anthropic: portkey.Anthropic{Version: "Version-b"}}, "Version-a", "Version-b"},
+	{"x-portkey-anthropic-aws-workspace-id", portkey.Headers{Anthropic: portkey.Anthropic{AWSWorkspaceID: "AWSWorkspaceID-a"}}, portkey.Headers{Anthropic: portkey.Anthropic{AWSWorkspaceID: "AWSWorkspaceID-b"}}, "AWSWorkspaceID-a", "AWSWorkspaceID-b"},
+	{"x-portkey-azure-resource-name", portkey.Headers{Azure: portkey.Azure{ResourceName: "ResourceName-a"}}, portkey.Headers{Azure: portkey.Azure{ResourceName: "ResourceName-b"}}, "ResourceName-a", "ResourceName-b"},
+	{"x-portkey-azure-deployment-id", portkey.Headers{Azure: portkey.Azure{DeploymentID: "DeploymentID-a"}}, portkey.Headers{Azure: portkey.Azure{DeploymentID: "DeploymentID-b"}}, "DeploymentID-a", "DeploymentID-b"},
+	{"x-portkey-azure-api-version", portkey.Headers{Azure: portkey.Azure{APIVersion: "APIVersion-a"}}, portkey.Headers{Azure: portkey.Azure{APIVersion: "APIVersion-b"}}, "APIVersion-a", "APIVersion-b"},
+	{"x-portkey-azure-model-name", portkey.Headers{Azure: portkey.Azure{ModelName: "ModelName-a"}}, portkey.Headers{Azure: portkey.Azure{ModelName: "ModelName-b"}}, "ModelName-a", "ModelName-b"},
+	{"x-portkey-azure-ad-token", portkey.Headers{Azure: portkey.Azure{ADToken: "ADToken-a"}}, portkey.Headers{Azure: portkey.Azure{ADToken: "ADToken-b"}}, "ADToken-a", "ADToken-b"},
+	{"x-portkey-azure-auth-mode", portkey.Headers{Azure: portkey.Azure{AuthMode: "AuthMode-a"}}, portkey.Headers{Azure: portkey.Azure{AuthMode: "AuthMode-b"}}, "AuthMode-a", "AuthMode-b"},
+	{"x-portkey-azure-managed-client-id", portkey.Headers{Azure: portkey.Azure{ManagedClientID: "ManagedClientID-a"}}, portkey.Headers{Azure: portkey.Azure{ManagedClientID: "ManagedClientID-b"}}, "ManagedClientID-a", "ManagedClientID-b"},
+	{"x-portkey-azure-workload-client-id", portkey.Headers{Azure: portkey.Azure{WorkloadClientID: "WorkloadClientID-a"}}, portkey.Headers{Azure: portkey.Azure{WorkloadClientID: "WorkloadClientID-b"}}, "WorkloadClientID-a", "WorkloadClientID-b"},
+	{"x-portkey-azure-entra-client-id", portkey.Headers{Azure: portkey.Azure{EntraClientID: "EntraClientID-a"}}, portkey.Headers{Azure: portkey.Azure{EntraClientID: "EntraClientID-b"}}, "EntraClientID-a", "EntraClientID-b"},
+	{"x-portkey-azure-entra-client-secret", portkey.Headers{Azure: portkey.Azure{EntraClientSecret: "EntraClientSecret-a"}}, portkey.Headers{Azure: portkey.Azure{EntraClientSecret: "EntraClientSecret-b"}}, "EntraClientSecret-a", "EntraClientSecret-b"},
+	{"x-portkey-azure-entra-tenant-id", portkey.Headers{Azure: portkey.Azure{EntraTenantID: "EntraTenantID-a"}}, portkey.Headers{Azure: portkey.Azure{EntraTenantID: "EntraTenantID-b"}}, "EntraTenantID-a", "EntraTenantID-b"},
+	{"x-portkey-azure-entra-scope", portkey.Headers{Azure: portkey.Azure{EntraScope: "EntraScope-a"}}, portkey.Headers{Azure: portkey.Azure{EntraScope: "EntraScope-b"}}, "EntraScope-a", "EntraScope-b"},
+	{"x-portkey-azure-endpoint-name", portkey.Headers{Azure: portkey.Azure{EndpointName: "EndpointName-a"}}, portkey.Headers{Azure: portkey.Azure{EndpointName: "EndpointName-b"}}, "EndpointName-a", "EndpointName-b"},
+	{"x-portkey-azure-foundry-url", portkey.Headers{Azure: portkey.Azure{FoundryURL: "FoundryURL-a"}}, portkey.Headers{Azure: portkey.Azure{FoundryURL: "FoundryURL-b"}}, "FoundryURL-a", "FoundryURL-b"},
+	{"x-portkey-azure-extra-params", portkey.Headers{Azure: portkey.Azure{ExtraParams: "ExtraParams-a"}}, portkey.Headers{Azure: portkey.Azure{ExtraParams: "ExtraParams-b"}}, "ExtraParams-a", "ExtraParams-b"},
+	{"x-portkey-vertex-project-id", portkey.Headers{Vertex: portkey.Vertex{ProjectID: "ProjectID-a"}}, portkey.Headers{Vertex: portkey.Vertex{ProjectID: "ProjectID-b"}}, "ProjectID-a", "ProjectID-b"},
+	{"x-portkey-vertex-region", portkey.Headers{Vertex: portkey.Vertex{Region: "Region-a"}}, portkey.Headers{Vertex: portkey.Vertex{Region: "Region-b"}}, "Region-a", "Region-b"},
+	{"x-portkey-vertex-service-account-json", portkey.Headers{Vertex: portkey.Vertex{ServiceAccountJSON: `{ "private_key": "é\n" }`}}, portkey.Headers{Vertex: portkey.Vertex{ServiceAccountJSON: "{\n}"}}, `{"private_key":"\u00e9\n"}`, "{}"},
+	{"x-portkey-vertex-auth-type", portkey.Headers{Vertex: portkey.Vertex{AuthType: "AuthType-a"}}, portkey.Headers{Vertex: portkey.Vertex{AuthType: "AuthType-b"}}, "AuthType-a", "AuthType-b"},
+	{"x-portkey-vertex-storage-bucket-name", portkey.Headers{Vertex: portkey.Vertex{StorageBucketName: "StorageBucketName-a"}}, portkey.Headers{Vertex: portkey.Vertex{StorageBucketName: "StorageBucketName-b"}}, "StorageBucketName-a", "StorageBucketName-b"},
+	{"x-vertex-ai-llm-request-type", portkey.Headers{Vertex: portkey.Vertex{LLMRequestType: "LLMRequestType-a"}}, portkey.Headers{Vertex: portkey.Vertex{LLMRequestType: "LLMRequestType-b"}}, "LLMRequestType-a", "LLMRequestType-b"},
+	{"x-portkey-aws-access-key-id", portkey.Headers{AWS: portkey.AWS{AccessKeyID: "AccessKeyID-a"}}, portkey.Headers{AWS: portkey.AWS{AccessKeyID: "AccessKeyID-b"}}, "AccessKeyID-a", "AccessKeyID-b"},
+	{"x-portkey-aws-secret-access-key", portkey.Headers{AWS: portkey.AWS{SecretAccessKey: "SecretAccessKey-a"}}, portkey.Headers{AWS: portkey.AWS{SecretAccessKey: "SecretAccessKey-b"}}, "SecretAccessKey-a", "SecretAccessKey-b"},
+	{"x-portkey-aws-region", portkey.Headers{AWS: portkey.AWS{Region: "Region-a"}}, portkey.Headers{AWS: portkey.AWS{Region: "Region-b"}}, "Region-a", "Region-b"},
+	{"x-portkey-aws-session-token", portkey.Headers{AWS: portkey.AWS{SessionToken: "SessionToken-a"}}, portkey.Headers{AWS: portkey.AWS{SessionToken: "SessionToken-b"}}, "SessionToken-a", "SessionToken-b"},
+	{"x-portkey-aws-role-arn", portkey.Headers{AWS: portkey.AWS{RoleARN: "RoleARN-a"}}, portkey.Headers{AWS: portkey.AWS{RoleARN: "RoleARN-b"}}, "RoleARN-a", "RoleARN-b"},
+	{"x-portkey-aws-auth-type", portkey.Headers{AWS: portkey.AWS{AuthType: "AuthType-a"}}, portkey.Headers{AWS: portkey.AWS{AuthType: "AuthType-b"}}, "AuthType-a", "AuthType-b"},
+	{"x-portkey-aws-external-id", portkey.Headers{AWS: portkey.AWS{ExternalID: "ExternalID-a"}}, portkey.Headers{AWS: portkey.AWS{ExternalID: "ExternalID-b"}}, "ExternalID-a", "ExternalID-b"},
+	{"x-portkey-aws-s3-bucket", portkey.Headers{AWS: portkey.AWS{S3Bucket: "S3Bucket-a"}}, portkey.Headers{AWS: portkey.AWS{S3Bucket: "S3Bucket-b"}}, "S3Bucket-a", "S3Bucket-b"},
+	{"x-portkey-aws-s3-object-key", portkey.Headers{AWS: portkey.AWS{S3ObjectKey: "S3ObjectKey-a"}}, portkey.Headers{AWS: portkey.AWS{S3ObjectKey: "S3ObjectKey-b"}}, "S3ObjectKey-a", "S3ObjectKey-b"},
+	{"x-portkey-aws-bedrock-model", portkey.Headers{AWS: portkey.AWS{BedrockModel: "BedrockModel-a"}}, portkey.Headers{AWS: portkey.AWS{BedrockModel: "BedrockModel-b"}}, "BedrockModel-a", "BedrockModel-b"},
+	{"x-portkey-amz-server-side-encryption", portkey.Headers{AWS: portkey.AWS{ServerSideEncryption: "ServerSideEncryption-a"}}, portkey.Headers{AWS: portkey.AWS{ServerSideEncryption: "ServerSideEncryption-b"}}, "ServerSideEncryption-a", "ServerSideEncryption-b"},
+	{"x-portkey-amz-server-side-encryption-aws-kms-key-id", portkey.Headers{AWS: portkey.AWS{KMSKeyID: "KMSKeyID-a"}}, portkey.Headers{AWS: portkey.AWS{KMSKeyID: "KMSKeyID-b"}}, "KMSKeyID-a", "KMSKeyID-b"},
+	{"x-portkey-amzn-sagemaker-custom-attributes", portkey.Headers{SageMaker: portkey.SageMaker{CustomAttributes: "CustomAttributes-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{CustomAttributes: "CustomAttributes-b"}}, "CustomAttributes-a", "CustomAttributes-b"},
+	{"x-portkey-amzn-sagemaker-target-model", portkey.Headers{SageMaker: portkey.SageMaker{TargetModel: "TargetModel-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{TargetModel: "TargetModel-b"}}, "TargetModel-a", "TargetModel-b"},
+	{"x-portkey-amzn-sagemaker-target-variant", portkey.Headers{SageMaker: portkey.SageMaker{TargetVariant: "TargetVariant-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{TargetVariant: "TargetVariant-b"}}, "TargetVariant-a", "TargetVariant-b"},
+	{"x-portkey-amzn-sagemaker-target-container-hostname", portkey.Headers{SageMaker: portkey.SageMaker{TargetContainerHostname: "TargetContainerHostname-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{TargetContainerHostname: "TargetContainerHostname-b"}}, "TargetContainerHostname-a", "TargetContainerHostname-b"},
+	{"x-portkey-amzn-sagemaker-inference-id", portkey.Headers{SageMaker: portkey.SageMaker{InferenceID: "InferenceID-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{InferenceID: "InferenceID-b"}}, "InferenceID-a", "InferenceID-b"},
+	{"x-portkey-amzn-sagemaker-enable-explanations", portkey.Headers{SageMaker: portkey.SageMaker{EnableExplanations: "EnableExplanations-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{EnableExplanations: "EnableExplanations-b"}}, "EnableExplanations-a", "EnableExplanations-b"},
+	{"x-portkey-amzn-sagemaker-inference-component", portkey.Headers{SageMaker: portkey.SageMaker{InferenceComponent: "InferenceComponent-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{InferenceComponent: "InferenceComponent-b"}}, "InferenceComponent-a", "InferenceComponent-b"},
+	{"x-portkey-amzn-sagemaker-session-id", portkey.Headers{SageMaker: portkey.SageMaker{SessionID: "SessionID-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{SessionID: "SessionID-b"}}, "SessionID-a", "SessionID-b"},
+	{"x-portkey-amzn-sagemaker-model-name", portkey.Headers{SageMaker: portkey.SageMaker{ModelName: "ModelName-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{ModelName: "ModelName-b"}}, "ModelName-a", "ModelName-b"},
+	{"x-portkey-oracle-api-version", portkey.Headers{Oracle: portkey.Oracle{APIVersion: "APIVersion-a"}}, portkey.Headers{Oracle: portkey.Oracle{APIVersion: "APIVersion-b"}}, "APIVersion-a", "APIVersion-b"},
+	{"x-portkey-oracle-region", portkey.Headers{Oracle: portkey.Oracle{Region: "Region-a"}}, portkey.Headers{Oracle: portkey.Oracle{Region: "Region-b"}}, "Region-a", "Region-b"},
+	{"x-portkey-oracle-compartment-id", portkey.Headers{Oracle: portkey.Oracle{CompartmentID: "CompartmentID-a"}}, portkey.Headers{Oracle: portkey.Oracle{CompartmentID: "CompartmentID-b"}}, "CompartmentID-a", "CompartmentID-b"},
+	{"x-portkey-oracle-serving-mode", portkey.Headers{Oracle: portkey.Oracle{ServingMode: "ServingMode-a"}}, portkey.Headers{Oracle: portkey.Oracle{ServingMode: "ServingMode-b"}}, "ServingMode-a", "ServingMode-b"},
+	{"x-portkey-oracle-tenancy", portkey.Headers{Oracle: portkey.Oracle{Tenancy: "Tenancy-a"}}, portkey.Headers{Oracle: portkey.Oracle{Tenancy: "Tenancy-b"}}, "Tenancy-a", "Tenancy-b"},
+	{"x-portkey-oracle-user", portkey.Headers{Oracle: portkey.Oracle{User: "User-a"}}, portkey.Headers{Oracle: portkey.Oracle{User: "User-b"}}, "User-a", "User-b"},
+	{"x-portkey-oracle-fingerprint", portkey.Headers{Oracle: portkey.Oracle{Fingerprint: "Fingerprint-a"}}, portkey.Headers{Oracle: portkey.Oracle{Fingerprint: "Fingerprint-b"}}, "Fingerprint-a", "Fingerprint-b"},
+	{"x-portkey-oracle-private-key", portkey.Headers{Oracle: portkey.Oracle{PrivateKey: "PrivateKey-a"}}, portkey.Headers{Oracle: portkey.Oracle{PrivateKey: "PrivateKey-b"}}, "PrivateKey-a", "PrivateKey-b"},
+	{"x-portkey-oracle-key-passphrase", portkey.Headers{Oracle: portkey.Oracle{KeyPassphrase: "KeyPassphrase-a"}}, portkey.Headers{Oracle: portkey.Oracle{KeyPassphrase: "KeyPassphrase-b"}}, "KeyPassphrase-a", "KeyPassphrase-b"},
+	{"x-portkey-stability-client-id", portkey.Headers{Stability: portkey.Stability{ClientID: "ClientID-a"}}, portkey.Headers{Stability: portkey.Stability{ClientID: "ClientID-b"}}, "ClientID-a", "ClientID-b"},
+	{"x-portkey-stability-client-user-id", portkey.Headers{Stability: portkey.Stability{ClientUserID: "ClientUserID-a"}}, portkey.Headers{Stability: portkey.Stability{ClientUserID: "ClientUserID-b"}}, "ClientUserID-a", "ClientUserID-b"},
+	{"x-portkey-stability-client-version", portkey.Headers{Stability: portkey.Stability{ClientVersion: "ClientVersion-a"}}, portkey.Headers{Stability: portkey.Stability{ClientVersion: "ClientVersion-b"}}, "ClientVersion-a", "ClientVersion-b"},
+	{"x-portkey-databricks-workspace", portkey.Headers{Databricks: portkey.Databricks{Workspace: "Workspace-a"}}, portkey.Headers{Databricks: portkey.Databricks{Workspace: "Workspace-b"}}, "Workspace-a", "Workspace-b"},
+	{"x-portkey-databricks-serving-endpoint-name", portkey.Headers{Databricks: portkey.Databricks{ServingEndpointName: "ServingEndpointName-a"}}, portkey.Headers{Databricks: portkey.Databricks{ServingEndpointName: "ServingEndpointName-b"}}, "ServingEndpointName-a", "ServingEndpointName-b"},
+	{"x-portkey-file-purpose", portkey.Headers{Files: portkey.Files{Purpose: "Purpose-a"}}, portkey.Headers{Files: portkey.Files{Purpose: "Purpose-b"}}, "Purpose-a", "Purpose-b"},
+	{"x-portkey-model-type", portkey.Headers{Files: portkey.Files{ModelType: "ModelType-a"}}, portkey.Headers{Files: portkey.Files{ModelType: "ModelType-b"}}, "ModelType-a", "ModelType-b"},
+	{"x-portkey-file-upload-size", portkey.Headers{Files: portkey.Files{UploadSize: 1}}, portkey.Headers{Files: portkey.Files{UploadSize: 1 << 40}}, "1", "1099511627776"},
+	{"x-portkey-provider-file-name", portkey.Headers{Files: portkey.Files{ProviderFileName: "ProviderFileName-a"}}, portkey.Headers{Files: portkey.Files{ProviderFileName: "ProviderFileName-b"}}, "ProviderFileName-a", "ProviderFileName-b"},
+	{"x-portkey-provider-model", portkey.Headers{Files: portkey.Files{ProviderModel: "ProviderModel-a"}}, portkey.Headers{Files: portkey.Files{ProviderModel: "ProviderModel-b"}}, "ProviderModel-a", "ProviderModel-b"},
+	{"x-portkey-provider-batch-endpoint", portkey.Headers{Files: portkey.Files{ProviderBatchEndpoint: "ProviderBatchEndpoint-a"}}, portkey.Headers{Files: portkey.Files{ProviderBatchEndpoint: "ProviderBatchEndpoint-b"}}, "ProviderBatchEndpoint-a", "ProviderBatchEndpoint-b"},
+	{"x-portkey-workers-ai-account-id", portkey.Headers{WorkersAI: portkey.WorkersAI{AccountID: "AccountID-a"}}, portkey.Headers{WorkersAI: portkey.WorkersAI{AccountID: "AccountID-b"}}, "AccountID-a", "AccountID-b"},
+	{"x-portkey-huggingface-base-url", portkey.Headers{HuggingFace: portkey.HuggingFace{BaseURL: "BaseURL-a"}}, portkey.Headers{HuggingFace: portkey.HuggingFace{BaseURL: "BaseURL-b"}}, "BaseURL-a", "BaseURL-b"},
+	{"x-portkey-mistral-fim-completion", portkey.Headers{Mistral: portkey.Mistral{FIMCompletion: portkey.Bool(true)}}, portkey.Headers{Mistral: portkey.Mistral{FIMCompletion: portkey.Bool(false)}}, "true", "false"},
+	{"x-portkey-fireworks-account-id", portkey.Headers{Fireworks: portkey.Fireworks{AccountID: "AccountID-a"}}, portkey.Headers{Fireworks: portkey.Fireworks{AccountID: "AccountID-b"}}, "AccountID-a", "AccountID-b"},
+	{"x-portkey-snowflake-account", portkey.Headers{Snowflake: portkey.Snowflake{Account: "Account-a"}}, portkey.Headers{Snowflake: portkey.Snowflake{Account: "Account-b"}}, "Account-a", "Account-b"},
+	{"x-portkey-byteplus-region", portkey.Headers{BytePlus: portkey.BytePlus{Region: "Region-a"}}, portkey.Headers{BytePlus: portkey.BytePlus{Region: "Region-b"}}, "Region-a", "Region-b"},
 }
 
 // taggedFields calls visit for each field of Headers and its groups that is a header.
@@ -146,7 +211,8 @@ func TestFieldsOnTheWire(t *testing.T) {
 
 // onlyOnce is what two equal lines of a header become: one, or for a list one of both.
 func onlyOnce(header, value string) http.Header {
-	if header == "x-portkey-forward-headers" || header == "x-portkey-sensitive-headers" {
+	switch header {
+	case "x-portkey-beta", "x-portkey-forward-headers", "x-portkey-sensitive-headers":
 		value += "," + value
 	}
 	return http.Header{http.CanonicalHeaderKey(header): {value}}
@@ -243,6 +309,8 @@ var badHeaders = func() (all []struct {
 		"x-aws-ec2-metadata-token", "X-Google-Metadata-Request", "Content-Length", "", "a b", "a;" + secret} {
 		add("x-portkey-forward-headers", portkey.Headers{ForwardHeaders: []string{"X-Good", name}})
 	}
+	add("x-portkey-vertex-service-account-json", portkey.Headers{Vertex: portkey.Vertex{ServiceAccountJSON: "/etc/" + secret + ".json"}})
+	add("x-portkey-file-upload-size", portkey.Headers{Files: portkey.Files{UploadSize: -1}})
 	add("x-portkey-sensitive-headers", portkey.Headers{SensitiveHeaders: []string{"a:" + secret}})
 	for _, d := range []time.Duration{-1, -time.Second, (math.MaxInt32 + 1) * time.Millisecond, math.MaxInt32*time.Millisecond + 1, math.MaxInt64, math.MinInt64} {
 		add("x-portkey-request-timeout", portkey.Headers{RequestTimeout: d})

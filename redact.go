@@ -120,6 +120,33 @@ func (a AWS) LogValue() slog.Value { return logValue(a) }
 // MarshalJSON encodes a with its secrets redacted.
 func (a AWS) MarshalJSON() ([]byte, error) { return marshal(a) }
 
+// Format prints a with its secrets redacted, whatever the verb.
+func (a Azure) Format(s fmt.State, _ rune) { format(s, a) }
+
+// LogValue is a with its secrets redacted.
+func (a Azure) LogValue() slog.Value { return logValue(a) }
+
+// MarshalJSON encodes a with its secrets redacted.
+func (a Azure) MarshalJSON() ([]byte, error) { return marshal(a) }
+
+// Format prints o with its secrets redacted, whatever the verb.
+func (o Oracle) Format(s fmt.State, _ rune) { format(s, o) }
+
+// LogValue is o with its secrets redacted.
+func (o Oracle) LogValue() slog.Value { return logValue(o) }
+
+// MarshalJSON encodes o with its secrets redacted.
+func (o Oracle) MarshalJSON() ([]byte, error) { return marshal(o) }
+
+// Format prints v with its secrets redacted, whatever the verb.
+func (v Vertex) Format(s fmt.State, _ rune) { format(s, v) }
+
+// LogValue is v with its secrets redacted.
+func (v Vertex) LogValue() slog.Value { return logValue(v) }
+
+// MarshalJSON encodes v with its secrets redacted.
+func (v Vertex) MarshalJSON() ([]byte, error) { return marshal(v) }
+
 // Format prints no part of c, whatever the verb.
 func (c ConfigJSON) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 

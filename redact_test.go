@@ -35,7 +35,7 @@ func TestNothingPrintsASecret(t *testing.T) {
 	h := secretHeaders()
 	opts := portkey.Options{BaseURL: "https://u:" + secret + "@gw", Headers: h, Upstreams: []portkey.Upstream{{BaseURL: "https://u:" + secret + "@up"}}}
 	good := h
-	good.CustomHost = ""
+	good.CustomHost, good.Vertex.ServiceAccountJSON = "", `{"private_key":"`+secret+`"}`
 	tr := newTransport(t, nil, portkey.Options{Headers: good})
 	type nested struct {
 		A any
@@ -43,10 +43,16 @@ func TestNothingPrintsASecret(t *testing.T) {
 		P *portkey.Headers
 	}
 	values := map[string]any{
-		"Headers": h, "*Headers": &h, "AWS": h.AWS, "*AWS": &h.AWS, "Config": h.Config,
+		"Headers": h, "*Headers": &h, "Config": h.Config,
 		"Options": opts, "*Options": &opts, "*Transport": tr, "Transport": *tr,
 		"struct": nested{h, h, &h}, "slice": []portkey.Headers{h}, "map": map[string]portkey.Headers{"k": h},
 		"http.Client": &http.Client{Transport: tr}, "*http.Client": http.Client{Transport: tr},
+	}
+	groups := reflect.ValueOf(&h).Elem()
+	for i := range groups.NumField() {
+		if f := groups.Field(i); f.Kind() == reflect.Struct {
+			values[f.Type().Name()], values["*"+f.Type().Name()] = f.Interface(), f.Addr().Interface()
+		}
 	}
 	for name, v := range values {
 		var out []string

@@ -79,7 +79,7 @@ func (w *wire) carryOurs(key string, values []string) error {
 		return &HeaderError{"x-portkey-*", fault}
 	}
 	value := values[0]
-	if key == keyForward || key == keySensitive {
+	if isList(key) {
 		value = strings.Join(values, ",")
 	} else if slices.ContainsFunc(values, func(v string) bool { return v != value }) {
 		return &HeaderError{strings.ToLower(key), "is on the request more than once, with different values"}
@@ -100,15 +100,15 @@ func (w *wire) carryOurs(key string, values []string) error {
 	return err
 }
 
-// isOurs reports whether a level sets key, or dropCredentials looks for it: then
-// it must be there in one spelling.
+// isOurs reports whether key must be there in one spelling, because it has a
+// meaning here or a level sets it.
 func isOurs(key string, levels []*layer) bool {
 	for _, l := range levels {
 		if _, ok := l.line(key); ok {
 			return true
 		}
 	}
-	return isPortkey(key) || slices.Contains(credentialKeys, key)
+	return isPortkey(key) || knownKeys[key]
 }
 
 // putMetadata puts in the metadata of all levels.
