@@ -54,6 +54,7 @@ func WithHeaders(ctx context.Context, h Headers) context.Context {
 	inner, err := newLayer(&h)
 	if err != nil {
 		c.fail(err)
+		return c
 	}
 	c.layer = inner.over(c.layer)
 	merged := new(Headers)

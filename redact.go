@@ -153,6 +153,12 @@ func (c ConfigJSON) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 // LogValue is no part of c.
 func (c ConfigJSON) LogValue() slog.Value { return slog.StringValue(redacted) }
 
+// Format prints no part of c, whatever the verb.
+func (c ConfigObject) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
+
+// LogValue is no part of c.
+func (c ConfigObject) LogValue() slog.Value { return slog.StringValue(redacted) }
+
 // Format prints o with its secrets redacted, whatever the verb.
 func (o Options) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "portkey.Options{BaseURL: %s, Headers: %v, Upstreams: [", showURL(o.BaseURL), o.Headers)
