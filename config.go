@@ -192,6 +192,22 @@ func (c ConfigObject) Validate() error {
 	return nil
 }
 
+// plainConfig returns c as one of this package's types, not a pointer to one;
+// nil if it is another, which embeds a Config and would print what it holds.
+func plainConfig(c Config) Config {
+	switch c := c.(type) {
+	case ConfigSlug, ConfigJSON, ConfigObject:
+		return c
+	case *ConfigSlug:
+		return *c
+	case *ConfigJSON:
+		return *c
+	case *ConfigObject:
+		return *c
+	}
+	return nil
+}
+
 func (c ConfigSlug) clone() Config { return c }
 func (c ConfigJSON) clone() Config { return c }
 
@@ -242,11 +258,13 @@ func deepCopy(v reflect.Value) reflect.Value {
 }
 
 func (c ConfigSlug) text() (text, fault string) {
-	if isJSON(string(c)) {
+	if !c.isSlug() {
 		return "", "is a slug that looks like JSON: use ConfigJSON"
 	}
 	return string(c), ""
 }
+
+func (c ConfigSlug) isSlug() bool { return !strings.ContainsAny(string(c), "{}[]\"") }
 
 func (c ConfigJSON) text() (text, fault string) {
 	if !isJSON(string(c)) {

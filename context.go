@@ -14,12 +14,12 @@ func WithTrace(ctx context.Context, id string) context.Context {
 	if id == "" {
 		return ctx
 	}
-	c := derive(ctx)
+	ctx, c := derive(ctx)
 	c.traceID = id
 	if fault := valueFault(id); fault != "" {
 		c.fail(&HeaderError{"x-portkey-trace-id", fault})
 	}
-	return c
+	return ctx
 }
 
 // WithNewTrace is [WithTrace] with a random UUID, which it returns.
@@ -34,13 +34,13 @@ func WithMetadata(ctx context.Context, m Metadata) context.Context {
 	if len(m) == 0 {
 		return ctx
 	}
-	c := derive(ctx)
+	ctx, c := derive(ctx)
 	pairs, err := newMetadata(m)
 	if err != nil {
 		c.fail(err)
 	}
 	c.metadata = mergePairs(c.metadata, pairs)
-	return c
+	return ctx
 }
 
 // WithHeaders returns a context whose calls carry h, merged field by field over
@@ -50,11 +50,11 @@ func WithMetadata(ctx context.Context, m Metadata) context.Context {
 // A value in a context that cannot be sent fails the calls made with it, with a
 // [*HeaderError], before anything is sent.
 func WithHeaders(ctx context.Context, h Headers) context.Context {
-	c := derive(ctx)
+	ctx, c := derive(ctx)
 	inner, err := newLayer(&h)
 	if err != nil {
 		c.fail(err)
-		return c
+		return ctx
 	}
 	c.layer = inner.over(c.layer)
 	merged := new(Headers)
@@ -63,7 +63,7 @@ func WithHeaders(ctx context.Context, h Headers) context.Context {
 	}
 	merged.merge(&h)
 	c.headers = merged
-	return c
+	return ctx
 }
 
 // HeadersFromContext returns what the contexts up to ctx say together. It shares
@@ -75,6 +75,8 @@ func HeadersFromContext(ctx context.Context) Headers {
 		h.merge(c.headers)
 	}
 	h.TraceID, h.Metadata = c.traceID, nil
+	delete(h.Extra, keyTrace)
+	delete(h.Extra, keyMetadata)
 	for _, p := range c.metadata {
 		if h.Metadata == nil {
 			h.Metadata = make(Metadata, len(c.metadata))
@@ -90,20 +92,26 @@ func HeadersFromContext(ctx context.Context) Headers {
 // call: it ends as that of the last, and zero if that one had no response. Calls
 // that run at the same time need an info each.
 func WithResponseInfo(ctx context.Context, info *ResponseInfo) context.Context {
-	c := derive(ctx)
+	ctx, c := derive(ctx)
 	c.info = info
-	return c
+	return ctx
 }
 
-// A call is a context that carries what the With functions said, of all outer
-// contexts too, so that one look-up finds everything. It is not changed after
-// the With function that made it.
+// A call is what the With functions said, in all contexts up to this one, so that
+// one look-up finds everything. It is not changed after the With function that
+// made it.
 type call struct {
-	context.Context
 	layer
 	headers *Headers // the merged arguments of WithHeaders, for HeadersFromContext
 	info    *ResponseInfo
 	err     error // the first value that cannot be sent
+}
+
+// A callContext carries a call. The call is behind a pointer because fmt, given
+// a wrong verb, prints what the context points to, but no further.
+type callContext struct {
+	context.Context
+	call *call
 }
 
 type callKey struct{}
@@ -117,10 +125,15 @@ func callFrom(ctx context.Context) *call {
 	return &noCall
 }
 
-func derive(ctx context.Context) *call {
-	c := *callFrom(ctx)
-	c.Context = ctx
-	return &c
+// derive returns a context with a call that begins as that of ctx.
+func derive(ctx context.Context) (context.Context, *call) {
+	both := new(struct { // one allocation
+		ctx  callContext
+		call call
+	})
+	both.call = *callFrom(ctx)
+	both.ctx = callContext{ctx, &both.call}
+	return &both.ctx, &both.call
 }
 
 func (c *call) fail(err error) {
@@ -129,16 +142,15 @@ func (c *call) fail(err error) {
 	}
 }
 
-// Value makes the call itself the value that callFrom looks for.
-func (c *call) Value(key any) any {
+func (c *callContext) Value(key any) any {
 	if key == (callKey{}) {
-		return c
+		return c.call
 	}
 	return c.Context.Value(key)
 }
 
 // Format keeps what the context carries out of logs, as the standard library's
 // contexts do.
-func (c *call) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%v.WithPortkey", c.Context) }
+func (c *callContext) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%v.WithPortkey", c.Context) }
 
 func newTraceID(context.Context) string { return uuid.NewString() }

@@ -70,6 +70,31 @@ func TestHeadersFromContextSharesNothing(t *testing.T) {
 	}
 }
 
+// What HeadersFromContext returns can go into Options.
+func TestHeaderIsInItsFieldOrInExtra(t *testing.T) {
+	t.Parallel()
+	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{
+		Provider: "outer", Metadata: portkey.Metadata{"a": "1"}, Extra: map[string]string{"X-Portkey-Trace-Id": "outer", "x-portkey-debug": "true"},
+	})
+	ctx = portkey.WithHeaders(ctx, portkey.Headers{Debug: portkey.Bool(false), Extra: map[string]string{"x-portkey-provider": "inner", "x-portkey-metadata": `{"b":"2"}`}})
+	want := portkey.Headers{
+		TraceID: "outer", Debug: portkey.Bool(false), Metadata: portkey.Metadata{"a": "1", "b": "2"},
+		Extra: map[string]string{"X-Portkey-Provider": "inner"},
+	}
+	got := portkey.HeadersFromContext(ctx)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v with Extra %v, want %v", got, got.Extra, want)
+	}
+	newTransport(t, nil, portkey.Options{BaseURL: "http://gw.example", Headers: got})
+}
+
+func TestFirstBadValueIsReported(t *testing.T) {
+	t.Parallel()
+	ctx := portkey.WithMetadata(portkey.WithTrace(t.Context(), "a\nb"), portkey.Metadata{"k": "\xff"})
+	_, err := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(newRequest(t, ctx, "GET", openAIChat, ""))
+	checkHeaderError(t, err, "x-portkey-trace-id")
+}
+
 func TestSiblingContextsKeepApart(t *testing.T) {
 	t.Parallel()
 	parent := portkey.WithHeaders(t.Context(), portkey.Headers{Provider: "openai", Metadata: portkey.Metadata{"p": "1"}})
@@ -129,8 +154,9 @@ func TestPrintedContextShowsNothing(t *testing.T) {
 	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{APIKey: secret, TraceID: secret, Metadata: portkey.Metadata{"a": secret}})
 	type key struct{}
 	derived := context.WithValue(ctx, key{}, "v")
-	for _, c := range []context.Context{ctx, derived} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+	req := newRequest(t, ctx, "GET", openAIChat, "")
+	for _, c := range []any{ctx, derived, req, struct{ ctx context.Context }{ctx}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%t", "%e", "%c", "%U", "%z"} {
 			if got := fmt.Sprintf(verb, c); strings.Contains(got, secret) || strings.Contains(got, fmt.Sprintf("%x", secret)) {
 				t.Errorf("%s: %s", verb, got)
 			}

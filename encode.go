@@ -75,6 +75,8 @@ var knownKeys = func() map[string]bool {
 	return keys
 }()
 
+func isAPIKey(name string) bool { return http.CanonicalHeaderKey(name) == keyAPIKey }
+
 // isPortkey reports whether key is an x-portkey-* header, in any spelling.
 func isPortkey(key string) bool {
 	return len(key) >= len(keyPrefix) && strings.EqualFold(key[:len(keyPrefix)], keyPrefix)
@@ -170,13 +172,12 @@ func (l layer) over(outer layer) layer {
 	if len(l.lines) == 0 {
 		l.lines = outer.lines
 	} else if len(outer.lines) > 0 {
-		lines := slices.Clone(l.lines)
+		inner := l
 		for _, ln := range outer.lines {
-			if _, set := l.line(ln.key); !set {
-				lines = append(lines, ln)
+			if _, set := inner.line(ln.key); !set {
+				l.lines = append(l.lines, ln)
 			}
 		}
-		l.lines = lines
 	}
 	return l
 }
@@ -211,7 +212,10 @@ func encode(f reflect.Value) (text, fault string) {
 	case []string:
 		return strings.Join(v, ","), ""
 	case Config:
-		return v.text()
+		if c := plainConfig(v); c != nil {
+			return c.text()
+		}
+		return "", "is not a ConfigSlug, ConfigJSON or ConfigObject"
 	}
 	panic("portkey: no encoding for a field of type " + f.Type().String())
 }
@@ -232,8 +236,13 @@ func newLine(key, value string) (line, error) {
 	case keyBeta, keyForward, keySensitive:
 		fault = listFault(key, value)
 	case keyRefresh:
-		if value == "false" {
-			l.value = ""
+		switch strings.ToLower(value) {
+		case "true":
+			l.value = "true"
+		case "false":
+			l.value = "" // even that would refresh
+		default:
+			fault = "is neither true nor false"
 		}
 	case keyServiceAccount:
 		l.value, fault = jsonWire(value)
@@ -335,24 +344,31 @@ func (h *Headers) merge(over *Headers) {
 		case []string:
 			d.Set(reflect.ValueOf(slices.Clone(v)))
 		case Metadata:
-			h.Metadata = maps.Clone(h.Metadata)
 			if h.Metadata == nil {
 				h.Metadata = make(Metadata, len(v))
 			}
 			maps.Copy(h.Metadata, v)
 		case Config:
-			h.Config = v.clone()
+			h.Config = plainConfig(v).clone()
 		default:
 			d.Set(s)
 		}
 	}
-	if len(over.Extra) > 0 {
-		extra := make(map[string]string, len(h.Extra)+len(over.Extra))
-		for _, m := range []map[string]string{h.Extra, over.Extra} {
-			for name, value := range m {
-				extra[http.CanonicalHeaderKey(name)] = value
-			}
+	extra := make(map[string]string, len(h.Extra)+len(over.Extra))
+	for _, m := range []map[string]string{h.Extra, over.Extra} {
+		for name, value := range m {
+			extra[http.CanonicalHeaderKey(name)] = value
 		}
+	}
+	// A header is in its field or in Extra, wherever it was set last.
+	for _, p := range params {
+		if isSet(src.FieldByIndex(p.index)) {
+			delete(extra, p.key)
+		} else if extra[p.key] != "" {
+			dst.FieldByIndex(p.index).SetZero()
+		}
+	}
+	if h.Extra = nil; len(extra) > 0 {
 		h.Extra = extra
 	}
 }

@@ -3,6 +3,7 @@ package portkey_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -478,6 +479,15 @@ func TestClientsCredentialIsDroppedWhenPortkeyHoldsOne(t *testing.T) {
 			}
 		}
 	}
+	t.Run("by an upstream", func(t *testing.T) {
+		s := newServer(t, nil)
+		req := newRequest(t, t.Context(), "GET", "https://llm.example.com/v1/x", "")
+		req.Header = client.Clone()
+		do(t, newClient(t, s, portkey.Options{Upstreams: []portkey.Upstream{{BaseURL: "https://llm.example.com/v1", Provider: "@mine"}}}), req)
+		if got := s.last(t).header; got.Get("Authorization") != "" || got.Get("X-Portkey-Provider") != "@mine" {
+			t.Errorf("got %v, want @mine and no Authorization", got)
+		}
+	})
 	t.Run("on the request", func(t *testing.T) {
 		s := newServer(t, nil)
 		req := newRequest(t, t.Context(), "GET", openAIChat, "")
@@ -490,6 +500,106 @@ func TestClientsCredentialIsDroppedWhenPortkeyHoldsOne(t *testing.T) {
 	})
 }
 
+func TestEmptyHeaderOnTheRequestIsNone(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{NewTraceID: noTrace, Headers: portkey.Headers{Authorization: "Bearer opt", SpanID: "opt"}})
+	for _, spelling := range []func(string) string{http.CanonicalHeaderKey, strings.ToLower} {
+		req := newRequest(t, t.Context(), "GET", s.URL+"/v1/x", "")
+		req.Header[spelling("authorization")] = []string{""}
+		req.Header[spelling("x-portkey-span-id")] = []string{""}
+		req.Header[spelling("x-portkey-debug")] = []string{""}
+		do(t, c, req)
+		got := s.last(t).header
+		if a := got.Values("Authorization"); !reflect.DeepEqual(a, []string{"Bearer opt"}) {
+			t.Errorf("got Authorization %q, want that of Options", a)
+		}
+		if h, want := s.last(t).portkeyHeaders(), (http.Header{"X-Portkey-Span-Id": {"opt"}}); !reflect.DeepEqual(h, want) {
+			t.Errorf("got %v, want %v", h, want)
+		}
+	}
+}
+
+func TestCacheForceRefreshOnTheRequestIsSentOnlyWhenTrue(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{Headers: portkey.Headers{CacheForceRefresh: portkey.Bool(true)}})
+	for value, want := range map[string][]string{"true": {"true"}, "True": {"true"}, "false": nil, "False": nil} {
+		req := newRequest(t, t.Context(), "GET", s.URL+"/v1/x", "")
+		req.Header.Set("X-Portkey-Cache-Force-Refresh", value)
+		do(t, c, req)
+		if got := s.last(t).header["X-Portkey-Cache-Force-Refresh"]; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %q, want %q", value, got, want)
+		}
+	}
+}
+
+func TestHeaderThatNoGatewayTakesIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	config := func(size int) portkey.Headers {
+		return portkey.Headers{Config: portkey.ConfigJSON(`{"api_key":"` + strings.Repeat("k", size) + `"}`)}
+	}
+	const want = " in the whole header, and gateways take 16384: save the config at Portkey and send its slug"
+	_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: s.URL, Headers: config(20000 - len("X-Portkey-Config"))})
+	checkHeaderError(t, err, "x-portkey-config")
+	if !strings.Contains(fmt.Sprint(err), " is 20018 bytes of 20018"+want) {
+		t.Errorf("got %v, want it to say the size and what to do", err)
+	}
+
+	c := newClient(t, s, portkey.Options{})
+	do(t, c, newRequest(t, portkey.WithHeaders(t.Context(), config(15000)), "GET", openAIChat, ""))
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: s.URL})
+	_, err = tr.RoundTrip(newRequest(t, portkey.WithHeaders(t.Context(), config(17000)), "GET", openAIChat, ""))
+	checkHeaderError(t, err, "x-portkey-config")
+
+	// Without a large header of ours it is the caller's affair.
+	req := newRequest(t, t.Context(), "GET", s.URL+"/v1/x", "")
+	req.Header.Set("X-Large", strings.Repeat("x", 17000))
+	do(t, newClient(t, s, portkey.Options{NewTraceID: noTrace}), req)
+}
+
+func TestAPIKeyInExtraGoesBeforeTheEnvironment(t *testing.T) {
+	s := newServer(t, nil)
+	t.Setenv("PORTKEY_API_KEY", "pk-env")
+	c := newClient(t, s, portkey.Options{Headers: portkey.Headers{Extra: map[string]string{"x-portkey-api-key": "pk-extra"}}})
+	do(t, c, newRequest(t, t.Context(), "GET", openAIChat, ""))
+	if got := s.last(t).header.Values("X-Portkey-Api-Key"); !reflect.DeepEqual(got, []string{"pk-extra"}) {
+		t.Errorf("got %q, want pk-extra", got)
+	}
+}
+
+// Somebody's own type can be a Config by embedding one. It would print what it holds.
+func TestForeignConfigIsRefused(t *testing.T) {
+	t.Parallel()
+	type foreign struct{ portkey.Config }
+	for _, c := range []portkey.Config{foreign{portkey.ConfigJSON(`{"api_key":"` + secret + `"}`)}, &foreign{}} {
+		h := portkey.Headers{Config: c}
+		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: h})
+		checkHeaderError(t, err, "x-portkey-config")
+		if got := fmt.Sprint(h); strings.Contains(got, secret) {
+			t.Errorf("got %s printed", got)
+		}
+	}
+}
+
+func TestConfigMayBeAPointer(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	slug, text, object := portkey.ConfigSlug("pc-1"), portkey.ConfigJSON(`{"retry":{"attempts":1}}`), portkey.ConfigObject{Retry: &portkey.Retry{Attempts: 1}}
+	var none *portkey.ConfigObject
+	for _, tt := range []struct {
+		c    portkey.Config
+		want []string
+	}{{&slug, []string{"pc-1"}}, {&text, []string{string(text)}}, {&object, []string{string(text)}}, {none, nil}, {portkey.ConfigSlug(""), nil}} {
+		ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Config: tt.c})
+		do(t, newClient(t, s, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, ""))
+		if got := s.last(t).header["X-Portkey-Config"]; !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%T: got %q, want %q", tt.c, got, tt.want)
+		}
+	}
+}
+
 func TestNoHeaderValueIsSharedBetweenRequests(t *testing.T) {
 	t.Parallel()
 	var first http.Header
@@ -499,6 +609,11 @@ func TestNoHeaderValueIsSharedBetweenRequests(t *testing.T) {
 			for _, values := range r.Header {
 				values[0] = "changed"
 				_ = append(values, "more")
+			}
+			for key, values := range r.Header {
+				if values[0] != "changed" { // by a neighbour's append
+					t.Errorf("%s shares its array: %q", key, values)
+				}
 			}
 			return nil, io.EOF
 		}

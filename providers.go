@@ -28,7 +28,7 @@ type Upstream struct {
 // An upstream is an Upstream, parsed.
 type upstream struct {
 	base     *url.URL
-	provider string
+	provider line // its value may be ""
 }
 
 var knownUpstreams = func() []upstream {
@@ -38,7 +38,7 @@ var knownUpstreams = func() []upstream {
 		if fault != "" {
 			panic("portkey: a base URL in providers.go " + fault)
 		}
-		known[i] = upstream{base, p.Provider}
+		known[i] = upstream{base, line{key: keyProvider, value: p.Provider}}
 	}
 	return known
 }()

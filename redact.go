@@ -33,7 +33,16 @@ var sensitive = func() map[string]bool {
 	return keys
 }()
 
-func isSensitive(key string) bool { return sensitive[http.CanonicalHeaderKey(key)] }
+// isCredential reports whether a header is one that must not go along when a
+// redirect has left the gateway: what is secret here, and what net/http leaves out.
+func isCredential(key string) bool {
+	key = http.CanonicalHeaderKey(key)
+	switch key {
+	case "Cookie", "Cookie2", "Proxy-Authenticate", "Proxy-Authorization", "Www-Authenticate":
+		return true
+	}
+	return sensitive[key]
+}
 
 const redacted = "[redacted]"
 
@@ -52,6 +61,9 @@ func show(v any) (all []shown) {
 	}
 	if h, ok := v.(Headers); ok {
 		for _, name := range slices.Sorted(maps.Keys(h.Extra)) {
+			if nameFault(name) != "" {
+				name = "[invalid]"
+			}
 			all = append(all, shown{strings.ToLower(name), redacted})
 		}
 	}
@@ -59,7 +71,7 @@ func show(v any) (all []shown) {
 }
 
 func (p param) show(f reflect.Value) string {
-	if _, isObject := f.Interface().(json.Marshaler); p.secret || isObject {
+	if _, isSlug := f.Interface().(ConfigSlug); p.secret || p.key == keyConfig && !isSlug {
 		return redacted
 	}
 	if m, ok := f.Interface().(Metadata); ok {
@@ -147,6 +159,18 @@ func (v Vertex) LogValue() slog.Value { return logValue(v) }
 // MarshalJSON encodes v with its secrets redacted.
 func (v Vertex) MarshalJSON() ([]byte, error) { return marshal(v) }
 
+// Format prints c, unless it is a config object by mistake.
+func (c ConfigSlug) Format(s fmt.State, _ rune) {
+	if !c.isSlug() {
+		io.WriteString(s, redacted)
+		return
+	}
+	io.WriteString(s, strconv.Quote(string(c)))
+}
+
+// LogValue is c, unless it is a config object by mistake.
+func (c ConfigSlug) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
+
 // Format prints no part of c, whatever the verb.
 func (c ConfigJSON) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 
@@ -166,13 +190,21 @@ func (o Options) Format(s fmt.State, _ rune) {
 		if i > 0 {
 			io.WriteString(s, ", ")
 		}
-		fmt.Fprintf(s, "%q at %s", u.Provider, showURL(u.BaseURL))
+		u.Format(s, 'v')
 	}
 	fmt.Fprintf(s, "], Filter: %t, NewTraceID: %t}", o.Filter != nil, o.NewTraceID != nil)
 }
 
 // LogValue is o with its secrets redacted.
 func (o Options) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(o)) }
+
+// Format prints u, without a password that BaseURL must not have.
+func (u Upstream) Format(s fmt.State, _ rune) {
+	fmt.Fprintf(s, "%q at %s", u.Provider, showURL(u.BaseURL))
+}
+
+// LogValue is u, without a password that BaseURL must not have.
+func (u Upstream) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(u)) }
 
 func showURL(text string) string {
 	if _, fault := parseBaseURL(text); fault != "" && text != "" {
@@ -183,11 +215,13 @@ func showURL(text string) string {
 
 // Format prints where t sends requests, and the names of the headers it adds.
 func (t Transport) Format(s fmt.State, _ rune) {
+	if t.settings == nil {
+		io.WriteString(s, "portkey.Transport{}")
+		return
+	}
 	var names []string
-	if t.static != nil {
-		for _, l := range t.static.lines {
-			names = append(names, strings.ToLower(l.key))
-		}
+	for _, l := range t.static.lines {
+		names = append(names, strings.ToLower(l.key))
 	}
 	fmt.Fprintf(s, "portkey.Transport{gateway: %v, headers: %v}", t.gateway, names)
 }

@@ -45,7 +45,10 @@ func TestNothingPrintsASecret(t *testing.T) {
 	values := map[string]any{
 		"Headers": h, "*Headers": &h, "Config": h.Config,
 		"Options": opts, "*Options": &opts, "*Transport": tr, "Transport": *tr,
-		"struct": nested{h, h, &h}, "slice": []portkey.Headers{h}, "map": map[string]portkey.Headers{"k": h},
+		"unexported": struct{ t portkey.Transport }{*tr}, "unexported pointer": struct{ t *portkey.Transport }{tr},
+		"Upstream": opts.Upstreams[0], "slug": portkey.ConfigSlug(`["` + secret + `"]`),
+		"slug in Headers": portkey.Headers{Config: portkey.ConfigSlug(`["` + secret + `"]`)},
+		"struct":          nested{h, h, &h}, "slice": []portkey.Headers{h}, "map": map[string]portkey.Headers{"k": h},
 		"http.Client": &http.Client{Transport: tr}, "*http.Client": http.Client{Transport: tr},
 	}
 	groups := reflect.ValueOf(&h).Elem()
@@ -56,14 +59,14 @@ func TestNothingPrintsASecret(t *testing.T) {
 	}
 	for name, v := range values {
 		var out []string
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%T", "%z", "%10.3v"} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%e", "%c", "%U", "%T", "%z", "%10.3v"} {
 			out = append(out, fmt.Sprintf(verb, v))
 		}
 		var text, jsonLog bytes.Buffer
 		slog.New(slog.NewTextHandler(&text, nil)).Info("m", "v", v, slog.Group("g", "v", v))
 		slog.New(slog.NewJSONHandler(&jsonLog, nil)).Info("m", "v", v, slog.Group("g", "v", v))
 		out = append(out, text.String(), jsonLog.String())
-		if v != h.Config { // its own JSON is its wire form
+		if _, ok := v.(portkey.Config); !ok && name != "Upstream" && name != "*Options" && name != "Options" { // its own JSON is its wire form
 			b, err := json.Marshal(v)
 			out = append(out, string(b), fmt.Sprint(err))
 		}

@@ -31,6 +31,8 @@ func ownHeaders(h http.Header) {
 	h["x-api-key"] = []string{"own-" + secret}
 	h.Set("Api-Key", "own-"+secret)
 	h.Set("Authorization", "Bearer own-"+secret)
+	h.Set("Cookie", "own="+secret)
+	h.Set("Proxy-Authorization", "own-"+secret)
 }
 
 func secretOptions() portkey.Options {
@@ -170,14 +172,23 @@ func TestRedirectWithinTheGatewayKeepsEverything(t *testing.T) {
 				}
 			})
 			opts := portkey.Options{BaseURL: gw.URL + "/base/v1", Headers: portkey.Headers{APIKey: "pk"}}
+			provider := "openai"
 			if url == "gateway" {
-				url = gw.URL + "/base/v1/chat/completions"
+				url, provider = gw.URL+"/base/v1/chat/completions", ""
+				if name == "to the provider" {
+					provider = "openai"
+				}
 			}
-			ctx := portkey.WithTrace(t.Context(), "t1")
-			do(t, newClient(t, gw, opts), newRequest(t, ctx, "POST", url, "{}"))
-			got := gw.last(t)
-			if got.uri != "/base/v1/next" || got.body != "{}" || got.header.Get("X-Portkey-Api-Key") != "pk" || got.header.Get("X-Portkey-Trace-Id") != "t1" {
+			do(t, newClient(t, gw, opts), newRequest(t, t.Context(), "POST", url, "{}"))
+			first, got := gw.all()[0], gw.last(t)
+			if got.uri != "/base/v1/next" || got.body != "{}" || got.header.Get("X-Portkey-Api-Key") != "pk" {
 				t.Errorf("%s from %s: got %+v, want the whole request at /base/v1/next", name, url, got)
+			}
+			if p := got.header.Get("X-Portkey-Provider"); p != provider {
+				t.Errorf("%s from %s: got provider %q, want %q", name, url, p, provider)
+			}
+			if id, want := got.header.Get("X-Portkey-Trace-Id"), first.header.Get("X-Portkey-Trace-Id"); id != want || id == "" {
+				t.Errorf("%s from %s: got trace %q, want that of the first hop, %q", name, url, id, want)
 			}
 		}
 	}
@@ -196,16 +207,140 @@ func TestRedirectWithAnUnknownPastIsForeign(t *testing.T) {
 	resp.Body.Close()
 	checkNoSecret(t, "broken chain", gw.last(t))
 
+	empty := newRequest(t, t.Context(), "POST", gw.URL, "")
+	empty.Body, empty.Response = http.NoBody, &http.Response{}
+	if resp, err = tr.RoundTrip(empty); err != nil {
+		t.Errorf("got %v, want a POST without a body sent", err)
+	} else {
+		resp.Body.Close()
+	}
+
 	body := newCountingBody()
 	post := newRequest(t, t.Context(), "POST", gw.URL, "")
 	post.Body, post.Response = body, &http.Response{}
-	var routeErr *portkey.RouteError
-	if _, err := tr.RoundTrip(post); !errors.As(err, &routeErr) {
-		t.Errorf("got %v, want a RouteError", err)
+	filtered := newTransport(t, notCalled(t), portkey.Options{BaseURL: gw.URL, Filter: func(*http.Request) bool { return false }})
+	for i, tr := range []*portkey.Transport{tr, filtered} {
+		var routeErr *portkey.RouteError
+		if _, err := tr.RoundTrip(post); !errors.As(err, &routeErr) {
+			t.Errorf("got %v, want a RouteError", err)
+		}
+		if got := int(body.closed.Load()); got != i+1 {
+			t.Errorf("got the body closed %d times, want %d", got, i+1)
+		}
 	}
-	if body.closed.Load() != 1 {
-		t.Error("the body was not closed")
+}
+
+func TestRedirectThatDoesNotEndItsTrailIsForeign(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, nil)
+	tr := newTransport(t, nil, portkey.Options{BaseURL: gw.URL, Headers: portkey.Headers{APIKey: secret}})
+	req := newRequest(t, t.Context(), "GET", gw.URL, "")
+	req.Response = &http.Response{Request: req} // as of a base that uses a response again
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
 	}
+	resp.Body.Close()
+	checkNoSecret(t, "endless trail", gw.last(t))
+}
+
+func TestRedirectToALookAlikeIsForeign(t *testing.T) {
+	t.Parallel()
+	const gateway = "http://gw.micorp.example/v1"
+	for _, look := range []string{
+		"http://gw.m\u0130corp.example/x", // strings.ToLower makes it the gateway's, but it is another host
+		"http://gw.micorp.example.evil.example/x",
+		"http://evil.gw.micorp.example/x",
+		"http://gw.micorp.example:8080/x",
+		"https://gw.micorp.example/x",
+		"http://gw.micorp.example./x",
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			var away *http.Request
+			base := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Path != "/v1/chat/completions" {
+					away = r
+					return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+				}
+				h := http.Header{"Location": {look}}
+				return &http.Response{StatusCode: 307, Header: h, Body: http.NoBody, Request: r}, nil
+			})
+			c := &http.Client{Transport: newTransport(t, base, portkey.Options{BaseURL: gateway, Headers: portkey.Headers{APIKey: secret}})}
+			body := ""
+			if method == "POST" {
+				body = "{}"
+			}
+			resp, err := c.Do(newRequest(t, t.Context(), method, openAIChat, body))
+			if method == "POST" {
+				if err == nil || away != nil {
+					t.Errorf("%s: got %v, sent %v, want the body refused", look, err, away)
+				}
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %v", look, err)
+				continue
+			}
+			resp.Body.Close()
+			checkNoSecret(t, look, seen{header: away.Header})
+		}
+	}
+}
+
+// A past hop counts by where it was sent: the URL as a whole, and its Host.
+func TestPastHopMustHaveBeenAtTheGateway(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, nil)
+	tr := newTransport(t, nil, portkey.Options{BaseURL: gw.URL, Headers: portkey.Headers{APIKey: secret}})
+	hostElsewhere := newRequest(t, t.Context(), "GET", gw.URL, "")
+	hostElsewhere.Host = "evil.example"
+	opaque := newRequest(t, t.Context(), "GET", gw.URL, "")
+	opaque.URL.Opaque = "//evil.example/x"
+	for _, past := range []*http.Request{hostElsewhere, opaque} {
+		req := newRequest(t, t.Context(), "GET", gw.URL, "")
+		req.Response = &http.Response{Request: past}
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		checkNoSecret(t, past.URL.String()+" "+past.Host, gw.last(t))
+	}
+}
+
+func TestRedirectPolicyMayChangeTheURL(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, redirectTo(http.StatusFound, map[string]func() string{"/v1/start": func() string { return "/v1/next" }}))
+	c := newClient(t, gw, portkey.Options{})
+	c.CheckRedirect = func(req *http.Request, _ []*http.Request) error {
+		req.URL.Path = "/v1/changed"
+		return nil
+	}
+	do(t, c, newRequest(t, t.Context(), "GET", "https://api.openai.com/v1/start", ""))
+	if got := gw.last(t).uri; got != "/v1/changed" {
+		t.Errorf("got %s, want /v1/changed", got)
+	}
+}
+
+func TestRedirectOfAFilteredRequestIsPassedOn(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, nil)
+	second := newServer(t, nil)
+	first := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
+		"/x": func() string { return second.URL + "/y" }, "/to-gateway": func() string { return gw.URL + "/v1/y" },
+	}))
+	c := newClient(t, gw, portkey.Options{
+		Headers: portkey.Headers{APIKey: secret},
+		Filter:  func(r *http.Request) bool { return "http://"+r.URL.Host != first.URL },
+	})
+	do(t, c, newRequest(t, t.Context(), "POST", first.URL+"/x", "{}"))
+	if got := second.last(t); got.body != "{}" || got.uri != "/y" {
+		t.Errorf("got %+v, want the request", got)
+	}
+	req := newRequest(t, t.Context(), "GET", first.URL+"/to-gateway", "")
+	req.Header.Set("X-Portkey-Api-Key", secret)
+	do(t, c, req)
+	checkNoSecret(t, "gateway after a foreign hop", gw.last(t))
 }
 
 func TestFilterIsNotAskedAboutARedirectFromTheGateway(t *testing.T) {

@@ -21,10 +21,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
+	"unicode"
 )
 
 // DefaultBaseURL is the hosted gateway.
@@ -52,8 +54,9 @@ type Options struct {
 	// Filter says which requests are the Transport's; nil means every one. A
 	// request for which it is false is passed on untouched to its own URL. Only
 	// x-portkey-* headers that it carries are left out, unless it goes to the
-	// gateway. A redirect is not asked about: it follows what its first request did.
-	// Filter may be called concurrently and must not change the request.
+	// gateway. Filter is not asked about redirects: those of the gateway stay the
+	// Transport's, those of others are passed on. It may be called concurrently and
+	// must not change the request.
 	Filter func(*http.Request) bool
 
 	// NewTraceID makes the trace ID of a call that has none; "" sends none. nil
@@ -93,7 +96,13 @@ type Options struct {
 //
 // A Transport does not change after NewTransport, and is safe for concurrent use.
 type Transport struct {
-	base       http.RoundTripper // nil: http.DefaultTransport
+	base http.RoundTripper // nil: http.DefaultTransport
+	*settings
+}
+
+// settings are apart from the Transport because fmt, given a wrong verb, prints
+// what a pointer points to, but no further.
+type settings struct {
 	gateway    *url.URL
 	static     *layer
 	upstreams  map[string][]upstream // by host
@@ -108,7 +117,7 @@ var _ http.RoundTripper = (*Transport)(nil)
 // can be checked is checked here: an error is a [*HeaderError] for a header's
 // value, or names the option.
 func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
-	t := &Transport{base: base, filter: opts.Filter, newTraceID: opts.NewTraceID}
+	t := &Transport{base, &settings{filter: opts.Filter, newTraceID: opts.NewTraceID}}
 	if t.newTraceID == nil {
 		t.newTraceID = newTraceID
 	}
@@ -126,7 +135,7 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 	}
 
 	headers := opts.Headers
-	if headers.APIKey == "" {
+	if headers.APIKey == "" && !anyKey(headers.Extra, isAPIKey) {
 		headers.APIKey = os.Getenv("PORTKEY_API_KEY")
 	}
 	static, err := newLayer(&headers)
@@ -134,6 +143,9 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 		return nil, err
 	}
 	t.static = &static
+	if _, err := compose(nil, new(layer), t.static, line{}, func() string { return "" }); err != nil {
+		return nil, err
+	}
 	hosted, _ := parseBaseURL(DefaultBaseURL)
 	if _, ok := static.line(keyAPIKey); !ok && t.isGateway(hosted, "") {
 		return nil, errors.New("portkey: Headers.APIKey and PORTKEY_API_KEY are empty: the hosted gateway needs a key")
@@ -145,10 +157,11 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 		if fault != "" {
 			return nil, fmt.Errorf("portkey: Upstreams[%d].BaseURL %s", i, fault)
 		}
-		if fault := valueFault(u.Provider); fault != "" {
-			return nil, fmt.Errorf("portkey: Upstreams[%d].Provider %s", i, fault)
+		provider, err := newLine(keyProvider, u.Provider)
+		if err != nil {
+			return nil, fmt.Errorf("portkey: Upstreams[%d].Provider: %w", i, err)
 		}
-		own[i] = upstream{base, u.Provider}
+		own[i] = upstream{base, provider}
 	}
 	t.upstreams = byHost(own)
 	return t, nil
@@ -230,47 +243,62 @@ func (t *Transport) CloseIdleConnections() {
 type route struct {
 	gateway  bool     // to the gateway, with Portkey's headers; else to its own URL, without
 	url      *url.URL // at the gateway
-	provider string   // whose API the client meant to call
-	strayed  bool     // a redirect has left the gateway: without credentials, too
+	provider line     // whose API the client meant to call
+	traceID  string   // of the hop before, for a redirect
+
+	drop func(key string) bool // the headers that do not go elsewhere
 }
 
 // route decides where req goes.
 func (t *Transport) route(req *http.Request) (route, error) {
-	if t.gateway == nil {
+	if t.settings == nil {
 		return route{}, errors.New("portkey: a Transport is made by NewTransport")
 	}
 	if req.URL == nil {
 		return route{}, errors.New("portkey: the request has no URL")
 	}
 	kept, been := t.trail(req)
-	if !been && t.filter != nil && !t.filter(req) {
-		return route{}, nil
+	redirect := req.Response != nil
+	if t.filter != nil && !been && (redirect || !t.filter(req)) {
+		if kept && t.isGateway(req.URL, req.Host) {
+			return route{drop: func(string) bool { return false }}, nil
+		}
+		return route{drop: isPortkey}, nil
 	}
 	if to, ok := t.target(req); ok && kept {
+		if redirect { // it goes on as what it was
+			last := req.Response.Request.Header
+			to.traceID = last.Get(keyTrace)
+			if to.provider.value == "" {
+				to.provider, _ = newLine(keyProvider, last.Get(keyProvider))
+			}
+		}
 		return to, nil
 	}
-	redirect := req.Response != nil
 	if !redirect || req.Body != nil && req.Body != http.NoBody {
 		return route{}, &RouteError{URL: redactURL(req.URL), Gateway: t.gateway.String(), Redirect: redirect}
 	}
-	return route{strayed: true}, nil
+	return route{drop: func(key string) bool { return isPortkey(key) || isCredential(key) }}, nil
 }
 
 // trail looks back at the redirects that led to req: kept says that every hop
-// was at the gateway, been that one was. Of a broken trail the worst is assumed.
+// was at the gateway, been that one was, or was meant to be and the base took it
+// elsewhere. Of a trail that breaks or does not end the worst is assumed.
 func (t *Transport) trail(req *http.Request) (kept, been bool) {
 	kept = true
-	for hop := req; hop.Response != nil; {
+	hop := req
+	for range 1000 {
+		if hop.Response == nil {
+			return kept, been
+		}
 		if hop = hop.Response.Request; hop == nil || hop.URL == nil {
-			return false, true
+			break
 		}
-		if t.isGateway(hop.URL, hop.Host) {
-			been = true
-		} else {
-			kept = false
-		}
+		at := t.isGateway(hop.URL, hop.Host)
+		kept = kept && at
+		been = been || at || anyKey(hop.Header, isPortkey)
 	}
-	return kept, been
+	return false, true
 }
 
 // target returns where at the gateway req goes, if it is a request for it.
@@ -281,7 +309,7 @@ func (t *Transport) target(req *http.Request) (route, bool) {
 	if req.Response != nil {
 		// The client resolved the Location against the URL it asked for. It is
 		// relative to the one that answered.
-		if u, err := req.Response.Location(); err == nil && t.isGateway(u, "") {
+		if u, err := req.Response.Location(); err == nil && t.isGateway(u, "") && u.RequestURI() == req.URL.RequestURI() {
 			return route{gateway: true, url: u}, true
 		}
 	}
@@ -304,7 +332,7 @@ func (t *Transport) target(req *http.Request) (route, bool) {
 // isGateway reports whether a request with this URL, and this Host if it is not
 // "", goes to the gateway's origin: its scheme, host and port.
 func (t *Transport) isGateway(u *url.URL, host string) bool {
-	return u.Opaque == "" && strings.EqualFold(u.Scheme, t.gateway.Scheme) && t.isGatewayHost(u.Host) &&
+	return u.Opaque == "" && lowerASCII(u.Scheme) == t.gateway.Scheme && t.isGatewayHost(u.Host) &&
 		(host == "" || t.isGatewayHost(host))
 }
 
@@ -323,60 +351,59 @@ func hostPort(scheme, host string) string {
 	default:
 		port = "80"
 	}
-	return strings.ToLower(u.Hostname()) + ":" + port
+	return lowerASCII(u.Hostname()) + ":" + port
+}
+
+// lowerASCII leaves text that is not ASCII as it is: strings.ToLower makes an i
+// of U+0130, and that is another host.
+func lowerASCII(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) >= 0 {
+		return s
+	}
+	return strings.ToLower(s)
 }
 
 // fill returns the request to send in place of req: a copy, with a header of its own.
 func (t *Transport) fill(req *http.Request, to route, c *call) (*http.Request, error) {
 	if !to.gateway {
-		return bare(req, to.strayed, t.isGateway(req.URL, req.Host)), nil
+		return without(req, to.drop), nil
 	}
 	if c.err != nil {
 		return nil, c.err
 	}
-	w := newWire(len(req.Header) + len(c.lines) + len(t.static.lines) + 3)
-	if err := w.carry(req.Header, &c.layer, t.static); err != nil {
-		return nil, err
-	}
-	for _, level := range []*layer{&c.layer, t.static} {
-		for _, l := range level.lines {
-			w.putLine(l)
+	header, err := compose(req.Header, &c.layer, t.static, to.provider, func() string {
+		if to.traceID != "" {
+			return to.traceID
 		}
-	}
-	w.putMetadata(&c.layer, t.static)
-	w.putProvider(to.provider)
-	w.dropCredentials(&c.layer, t.static)
-	id := c.traceID
-	if id == "" {
-		id = t.static.traceID
-	}
-	if err := w.putTrace(id, func() string { return t.newTraceID(req.Context()) }); err != nil {
+		return t.newTraceID(req.Context())
+	})
+	if err != nil {
 		return nil, err
 	}
 	out := *req // not Clone: it would copy the trailers, which are filled in while the body is read
 	u := *to.url
-	out.URL, out.Host, out.Header = &u, u.Host, w.header
+	out.URL, out.Host, out.Header = &u, u.Host, header
 	return &out, nil
 }
 
-// bare returns req for its own URL: without x-portkey-* headers unless that is at
-// the gateway, and without credentials if it strayed there from the gateway.
-func bare(req *http.Request, strayed, toGateway bool) *http.Request {
-	var drop []string
-	for key := range req.Header {
-		if isPortkey(key) && (strayed || !toGateway) || strayed && isSensitive(key) {
-			drop = append(drop, key)
-		}
-	}
-	if len(drop) == 0 {
+// without returns req without the headers to drop: itself, if it has none.
+func without(req *http.Request, drop func(key string) bool) *http.Request {
+	if !anyKey(req.Header, drop) {
 		return req
 	}
 	out := *req
 	out.Header = req.Header.Clone()
-	for _, key := range drop {
-		delete(out.Header, key)
-	}
+	maps.DeleteFunc(out.Header, func(key string, _ []string) bool { return drop(key) })
 	return &out
+}
+
+func anyKey[V any](m map[string]V, is func(key string) bool) bool {
+	for key := range m {
+		if is(key) {
+			return true
+		}
+	}
+	return false
 }
 
 // RouteError reports a request that does not go to the gateway, and was not sent:

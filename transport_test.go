@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -237,7 +238,7 @@ func TestProviderIsNotSaidWhenSomethingElseIs(t *testing.T) {
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{})
 	for _, h := range []portkey.Headers{
-		{Provider: "groq"}, {VirtualKey: "vk"}, {Config: portkey.ConfigSlug("pc-1")},
+		{Provider: "groq"}, {VirtualKey: "vk"}, {Config: portkey.ConfigSlug("pc-1")}, {Config: portkey.ConfigJSON(`{"targets":[]}`)},
 	} {
 		do(t, c, newRequest(t, portkey.WithHeaders(t.Context(), h), "GET", openAIChat, ""))
 		if got := s.last(t).header.Get("X-Portkey-Provider"); got != h.Provider {
@@ -249,6 +250,18 @@ func TestProviderIsNotSaidWhenSomethingElseIs(t *testing.T) {
 	do(t, c, req)
 	if got := s.last(t).header.Get("X-Portkey-Provider"); got != "" {
 		t.Errorf("with a config on the request: got provider %q, want none", got)
+	}
+}
+
+// The gateway answers 400 to a config object that names no provider, unless the
+// header does.
+func TestProviderIsSaidBesideAConfigWithoutOne(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Config: portkey.ConfigJSON(`{"retry":{"attempts":1}}`)})
+	do(t, newClient(t, s, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, ""))
+	if got := s.last(t).header.Get("X-Portkey-Provider"); got != "openai" {
+		t.Errorf("got provider %q, want openai", got)
 	}
 }
 
@@ -272,6 +285,7 @@ func TestRequestToAnUnknownHostIsRefused(t *testing.T) {
 		"http://sub.gw.example:8787/v1/x",
 		"gw.example/v1/x",
 		"http:gw.example:8787",
+		"https://xn--api-openai-com.example/v1",
 	} {
 		body := newCountingBody()
 		req := newRequest(t, t.Context(), "POST", url, "")
@@ -354,12 +368,27 @@ func TestFilteredRequestPassesUntouched(t *testing.T) {
 	req.Header.Set("Authorization", "Bearer sk")
 	req.Header["x-PORTKEY-api-key"] = []string{"pk"}
 	do(t, c, req)
+	if len(req.Header) != 2 {
+		t.Errorf("the caller's header was changed: %v", req.Header)
+	}
 	got := elsewhere.last(t)
 	if h := got.portkeyHeaders(); len(h) > 0 {
 		t.Errorf("got %v elsewhere, want none", h)
 	}
 	if got.header.Get("Authorization") != "Bearer sk" || got.body != "{}" {
 		t.Errorf("got %v, want Authorization and body kept", got)
+	}
+}
+
+func TestFilteredRequestToTheGatewayKeepsItsOwnHeaders(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, nil)
+	c := newClient(t, gw, portkey.Options{Headers: portkey.Headers{APIKey: "pk"}, Filter: func(*http.Request) bool { return false }})
+	req := newRequest(t, t.Context(), "GET", gw.URL+"/v1/x", "")
+	req.Header.Set("X-Portkey-Virtual-Key", "own")
+	do(t, c, req)
+	if got, want := gw.last(t).portkeyHeaders(), (http.Header{"X-Portkey-Virtual-Key": {"own"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
@@ -382,12 +411,12 @@ func TestCallersRequestIsNotChanged(t *testing.T) {
 		},
 	}
 	for name, base := range outcomes {
-		t.Run(name, func(t *testing.T) {
+		for _, to := range []string{openAIChat, "http://gw.example/v1/x"} {
 			tr := newTransport(t, base, portkey.Options{
 				BaseURL: "http://gw.example/v1",
 				Headers: portkey.Headers{APIKey: "pk", VirtualKey: "vk", Metadata: portkey.Metadata{"a": "1"}},
 			})
-			req := newRequest(t, portkey.WithTrace(t.Context(), "t1"), "POST", openAIChat, "{}")
+			req := newRequest(t, portkey.WithTrace(t.Context(), "t1"), "POST", to, "{}")
 			req.Header = http.Header{
 				"Authorization": {"Bearer sk"}, "x-portkey-metadata": {`{"b":"2"}`},
 				"X-Multi": {"1", "2"}, "X-Nil": nil,
@@ -401,15 +430,15 @@ func TestCallersRequestIsNotChanged(t *testing.T) {
 				}()
 			}
 			if !reflect.DeepEqual(req.Header, header) || *req.URL != url {
-				t.Errorf("got %v %v, want %v %v", req.URL, req.Header, &url, header)
+				t.Errorf("%s: got %v %v, want %v %v", name, req.URL, req.Header, &url, header)
 			}
 			after := *req
 			after.Header, before.Header = nil, nil
 			before.GetBody, after.GetBody = nil, nil // functions cannot be compared
 			if !reflect.DeepEqual(before, after) {
-				t.Errorf("got %+v, want %+v", after, before)
+				t.Errorf("%s: got %+v, want %+v", name, after, before)
 			}
-		})
+		}
 	}
 }
 
@@ -723,6 +752,9 @@ func TestTransportNotMadeByNewTransportFails(t *testing.T) {
 	body := newCountingBody()
 	req := newRequest(t, t.Context(), "POST", openAIChat, "")
 	req.Body = body
+	if got := fmt.Sprint(new(portkey.Transport)); got != "portkey.Transport{}" {
+		t.Errorf("got %q printed, want portkey.Transport{}", got)
+	}
 	if _, err := new(portkey.Transport).RoundTrip(req); err == nil {
 		t.Error("got no error")
 	}
@@ -760,6 +792,7 @@ func TestTraceID(t *testing.T) {
 		{name: "traceparent too long", opts: portkey.Options{NewTraceID: made}, header: http.Header{"Traceparent": {parent + "-x"}}, trace: "made"},
 		{name: "traceparent of zeros", opts: portkey.Options{NewTraceID: made},
 			header: http.Header{"Traceparent": {"00-00000000000000000000000000000000-b7ad6b7169203331-01"}}, trace: "made"},
+		{name: "traceparent in two lines", opts: portkey.Options{NewTraceID: made}, header: http.Header{"Traceparent": {parent, parent}}, trace: "made"},
 		{name: "traceparent in capitals", opts: portkey.Options{NewTraceID: made}, header: http.Header{"Traceparent": {strings.ToUpper(parent)}}, trace: "made"},
 	}
 	for _, tt := range tests {

@@ -1,6 +1,8 @@
 package portkey
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,8 +18,24 @@ type wire struct {
 	holds       bool // Portkey certainly holds the provider's credential
 }
 
-func newWire(size int) *wire {
-	return &wire{header: make(http.Header, size), values: make([]string, 0, size)}
+// compose returns the header of a request that carries own, with what the call's
+// contexts and the Transport's Options add. provider is that of a rerouted
+// request, and newID makes a trace ID.
+func compose(own http.Header, call, static *layer, provider line, newID func() string) (http.Header, error) {
+	size := len(own) + len(call.lines) + len(static.lines) + 3 // trace, metadata, provider
+	w := &wire{header: make(http.Header, size), values: make([]string, 0, size)}
+	if err := w.carry(own, call, static); err != nil {
+		return nil, err
+	}
+	w.putLines(call)
+	w.putLines(static)
+	w.putMetadata(call, static)
+	w.putProvider(provider)
+	w.dropCredentials(call, static)
+	if err := w.putTrace(cmp.Or(call.traceID, static.traceID), newID); err != nil {
+		return nil, err
+	}
+	return w.header, sizeFault(w.header)
 }
 
 func (w *wire) has(key string) bool { _, ok := w.header[key]; return ok }
@@ -26,6 +44,12 @@ func (w *wire) put(key string, values ...string) {
 	n := len(w.values)
 	w.values = append(w.values, values...)
 	w.header[key] = w.values[n:len(w.values):len(w.values)]
+}
+
+func (w *wire) putLines(level *layer) {
+	for _, l := range level.lines {
+		w.putLine(l)
+	}
 }
 
 func (w *wire) putLine(l line) {
@@ -46,7 +70,8 @@ func (w *wire) carry(h http.Header, levels ...*layer) error {
 	var ours map[string][]string
 	for key, values := range h {
 		canonical := http.CanonicalHeaderKey(key)
-		if isPortkey(key) || canonical != key && isOurs(canonical, levels) {
+		usual := canonical == key && len(values) == 1 && values[0] != ""
+		if isPortkey(key) || !usual && isOurs(canonical, levels) {
 			if ours == nil {
 				ours = make(map[string][]string)
 			}
@@ -148,10 +173,13 @@ func (w *wire) putTrace(id string, newID func() string) error {
 }
 
 // putProvider puts in the provider of a rerouted request, unless something else
-// says where the gateway sends it.
-func (w *wire) putProvider(name string) {
-	if name != "" && !w.has(keyProvider) && !w.has(keyVirtualKey) && !w.has(keyConfig) {
-		w.put(keyProvider, name)
+// says where the gateway sends it. A config object without a provider does not:
+// the gateway refuses that alone.
+func (w *wire) putProvider(provider line) {
+	config := strings.Join(w.header[keyConfig], "")
+	routes := config != "" && (w.holds || !isJSON(config))
+	if provider.value != "" && !w.has(keyVirtualKey) && !routes {
+		w.putLine(provider)
 	}
 }
 
@@ -174,6 +202,33 @@ func (w *wire) dropCredentials(levels ...*layer) {
 			}
 		}
 	}
+}
+
+// maxHeaderBytes is how much header the gateway takes: Node's default. Beyond
+// that it answers 431 with an empty body, which nobody can make sense of.
+const maxHeaderBytes = 16 << 10
+
+// sizeFault returns an error that names the largest of our headers, if the
+// header as a whole is too large.
+func sizeFault(h http.Header) error {
+	total, most, largest := 0, 0, ""
+	for key, values := range h {
+		size := 0
+		for _, v := range values {
+			size += len(key) + len(": ") + len(v) + len("\r\n")
+		}
+		if total += size; size > most && isPortkey(key) {
+			most, largest = size, key
+		}
+	}
+	if total <= maxHeaderBytes || largest == "" {
+		return nil
+	}
+	fault := fmt.Sprintf("is %d bytes of %d in the whole header, and gateways take %d", most, total, maxHeaderBytes)
+	if largest == keyConfig {
+		fault += ": save the config at Portkey and send its slug"
+	}
+	return &HeaderError{strings.ToLower(largest), fault}
 }
 
 func listNames(list, key string) bool {

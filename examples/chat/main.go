@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -82,6 +83,8 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 		opts.Headers.APIKey = "pk-of-the-example"
 	}
 
+	gateway := cmp.Or(opts.BaseURL, os.Getenv("PORTKEY_BASE_URL"), portkey.DefaultBaseURL)
+
 	// From here on it is what any program does: take the client's configuration,
 	// wrap it, and use the client as ever.
 	sent := new(recorder)
@@ -102,10 +105,11 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 		Messages: []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: prompt}},
 	})
 	if err != nil {
-		return explain(err, cmp.Or(opts.BaseURL, os.Getenv("PORTKEY_BASE_URL"), portkey.DefaultBaseURL))
+		return explain(err, gateway)
 	}
 	defer stream.Close()
-	for {
+	chunks := 0
+	for ; ; chunks++ {
 		chunk, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			break
@@ -117,6 +121,10 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 		for _, choice := range chunk.Choices {
 			io.WriteString(out, choice.Delta.Content)
 		}
+	}
+
+	if chunks == 0 {
+		return fmt.Errorf("%s answered, but not as a model does: is it a gateway?", gateway)
 	}
 
 	fmt.Fprintf(out, "\n\ntrace ID:       %s\ncache status:   %s\nretry attempts: %d\nprovider:       %s\n",
@@ -165,11 +173,9 @@ func (r *recorder) names() []string {
 func explain(err error, gateway string) error {
 	var api *openai.APIError
 	var other *openai.RequestError // an answer that is not OpenAI's, as the gateway's own are
-	var header *portkey.HeaderError
-	var network *url.Error
+	var network *net.OpError
+	var wrapped *url.Error // names the provider's URL, which was not called
 	switch {
-	case errors.As(err, &header):
-		return header
 	case errors.As(err, &api):
 		return fmt.Errorf("the gateway %s answered %d: %s", gateway, api.HTTPStatusCode, api.Message)
 	case errors.As(err, &other):
@@ -177,10 +183,21 @@ func explain(err error, gateway string) error {
 		json.Unmarshal(other.Body, &body)
 		return fmt.Errorf("the gateway %s answered %s %s", gateway, other.HTTPStatus, body.Message)
 	case errors.As(err, &network):
-		return fmt.Errorf("cannot reach the gateway %s: %w", gateway, network.Err)
+		return fmt.Errorf("cannot reach the gateway %s: %w", gateway, network)
+	case errors.As(err, &wrapped):
+		return wrapped.Err
 	}
 	return err
 }
 
-// oneLine is err without line breaks, which a server's message may have.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// oneLine is err without what a server's message may have: line breaks, and the
+// keys that it got.
+func oneLine(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	for _, name := range []string{"PORTKEY_API_KEY", "OPENAI_API_KEY"} {
+		if key := os.Getenv(name); key != "" {
+			text = strings.ReplaceAll(text, key, "["+name+"]")
+		}
+	}
+	return text
+}

@@ -39,7 +39,7 @@ func TestChatNeedsNoKey(t *testing.T) {
 func TestChatFailsInOneLine(t *testing.T) {
 	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
-		w.Write([]byte(`{"error":{"message":"wrong\nkey","type":"auth"}}`))
+		w.Write([]byte(`{"error":{"message":"wrong\nkey ` + r.Header.Get("X-Portkey-Api-Key") + `","type":"auth"}}`))
 	}))
 	defer refuses.Close()
 	fails := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -53,13 +53,18 @@ func TestChatFailsInOneLine(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}))
 	defer breaks.Close()
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("<html>Welcome!</html>"))
+	}))
+	defer page.Close()
 	gone := httptest.NewServer(nil)
 	gone.Close()
 
 	for _, tt := range []struct{ url, key, arg, want string }{
-		{refuses.URL + "/v1", "pk", "hi", "answered 401: wrong key"},
+		{refuses.URL + "/v1", "pk-secret", "hi", "answered 401: wrong key [PORTKEY_API_KEY]"},
 		{fails.URL + "/v1", "pk", "hi", "answered 400 Bad Request Invalid provider passed"},
 		{breaks.URL + "/v1", "", "hi", "the answer broke off: unexpected EOF"},
+		{page.URL + "/v1", "", "hi", "is it a gateway?"},
 		{gone.URL + "/v1", "", "hi", "cannot reach the gateway " + gone.URL + "/v1: "},
 		{"", "", " ", "the prompt is empty"},
 		{"gw", "", "hi", "PORTKEY_BASE_URL has no scheme"},
