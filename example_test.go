@@ -96,6 +96,20 @@ func ExampleWithHeaders() {
 	// Output: portkey.Headers{x-portkey-config: "[redacted]", x-portkey-debug: "false"}
 }
 
+// A mistake in a config is found when the Transport is made, with its path.
+func ExampleConfigObject() {
+	config := portkey.ConfigObject{
+		Strategy: &portkey.Strategy{Mode: "fallback", OnStatusCodes: []int{429, 503}},
+		Targets: []portkey.ConfigObject{
+			{Provider: "@openai-prod"},
+			{Provider: "Anthropic", APIKey: "sk-ant-..."},
+		},
+	}
+	_, err := portkey.NewTransport(nil, portkey.Options{Headers: portkey.Headers{APIKey: "pk-...", Config: config}})
+	fmt.Println(err)
+	// Output: portkey: invalid header x-portkey-config: targets[1].provider is not a provider's name in lower case, or @slug
+}
+
 // What the gateway says about a call, whether the client shows it or not.
 func ExampleWithResponseInfo() {
 	gateway := portkeytest.Start()

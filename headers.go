@@ -35,7 +35,7 @@ type Headers struct {
 	// Header Authorization.
 	Authorization string `header:"authorization,secret"`
 
-	// Config is a gateway config: a [ConfigSlug] or a [ConfigJSON].
+	// Config is a gateway config: a [ConfigSlug], [ConfigObject] or [ConfigJSON].
 	// Header x-portkey-config.
 	Config Config `header:"x-portkey-config"`
 
