@@ -43,8 +43,8 @@ func paramsOf(t reflect.Type, index []int) (all []param) {
 const (
 	keyPrefix         = "X-Portkey-"
 	keyAPIKey         = "X-Portkey-Api-Key"
-	keyBeta           = "X-Portkey-Beta"
 	keyAuthorization  = "Authorization"
+	keyBeta           = "X-Portkey-Beta"
 	keyConfig         = "X-Portkey-Config"
 	keyCustomHost     = "X-Portkey-Custom-Host"
 	keyForward        = "X-Portkey-Forward-Headers"

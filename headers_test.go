@@ -600,6 +600,20 @@ func TestConfigMayBeAPointer(t *testing.T) {
 	}
 }
 
+func TestFalseLeavesNoTraceInTheHeader(t *testing.T) {
+	t.Parallel()
+	var got http.Header
+	tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		got = r.Header
+		return nil, io.EOF
+	}), portkey.Options{BaseURL: "http://gw.example", NewTraceID: noTrace, Headers: portkey.Headers{CacheForceRefresh: portkey.Bool(true)}})
+	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{CacheForceRefresh: portkey.Bool(false)})
+	tr.RoundTrip(newRequest(t, ctx, "GET", "http://gw.example", ""))
+	if len(got) != 0 {
+		t.Errorf("got %v, want an empty header", got)
+	}
+}
+
 func TestNoHeaderValueIsSharedBetweenRequests(t *testing.T) {
 	t.Parallel()
 	var first http.Header

@@ -29,6 +29,9 @@ func compose(own http.Header, call, static *layer, provider line, newID func() s
 	}
 	w.putLines(call)
 	w.putLines(static)
+	if len(w.header[keyRefresh]) == 0 {
+		delete(w.header, keyRefresh) // what kept lower levels out
+	}
 	w.putMetadata(call, static)
 	w.putProvider(provider)
 	w.dropCredentials(call, static)
@@ -58,7 +61,7 @@ func (w *wire) putLine(l line) {
 	}
 	w.holds = w.holds || l.holds
 	if l.value == "" {
-		w.header[l.key] = nil // sends nothing, and keeps lower levels out
+		w.header[l.key] = nil // keeps lower levels out
 	} else {
 		w.put(l.key, l.value)
 	}
