@@ -88,13 +88,6 @@ func TestHeaderIsInItsFieldOrInExtra(t *testing.T) {
 	newTransport(t, nil, portkey.Options{BaseURL: "http://gw.example", Headers: got})
 }
 
-func TestFirstBadValueIsReported(t *testing.T) {
-	t.Parallel()
-	ctx := portkey.WithMetadata(portkey.WithTrace(t.Context(), "a\nb"), portkey.Metadata{"k": "\xff"})
-	_, err := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(newRequest(t, ctx, "GET", openAIChat, ""))
-	checkHeaderError(t, err, "x-portkey-trace-id")
-}
-
 func TestSiblingContextsKeepApart(t *testing.T) {
 	t.Parallel()
 	parent := portkey.WithHeaders(t.Context(), portkey.Headers{Provider: "openai", Metadata: portkey.Metadata{"p": "1"}})
@@ -205,5 +198,67 @@ func TestResponseInfoIsZeroAfterAnErrorOfTheBase(t *testing.T) {
 	newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(newRequest(t, ctx, "GET", openAIChat, ""))
 	if info != (portkey.ResponseInfo{}) {
 		t.Errorf("got %+v, want zero", info)
+	}
+}
+
+func TestWithHeadersGoesOverAnOuterTrace(t *testing.T) {
+	t.Parallel()
+	ctx := portkey.WithHeaders(portkey.WithTrace(t.Context(), "outer"), portkey.Headers{TraceID: "inner"})
+	if got := portkey.HeadersFromContext(ctx).TraceID; got != "inner" {
+		t.Errorf("got %q, want inner", got)
+	}
+}
+
+func TestBadMetadataInAContextFailsTheCall(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
+	for _, value := range []string{secret + strings.Repeat("x", 129-len(secret)), secret + "\xff"} {
+		_, err := tr.RoundTrip(newRequest(t, portkey.WithMetadata(t.Context(), portkey.Metadata{"k": value}), "GET", openAIChat, ""))
+		checkHeaderError(t, err, "x-portkey-metadata")
+	}
+}
+
+func TestFirstBadValueOfAContextIsReported(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
+	ctx := portkey.WithMetadata(portkey.WithTrace(t.Context(), "a\n"), portkey.Metadata{"k": "\xff"})
+	_, err := tr.RoundTrip(newRequest(t, ctx, "GET", openAIChat, ""))
+	checkHeaderError(t, err, "x-portkey-trace-id")
+}
+
+func TestInnerResponseInfoIsFilled(t *testing.T) {
+	t.Parallel()
+	base := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{"X-Portkey-Trace-Id": {"t1"}}, Body: http.NoBody, Request: r}, nil
+	})
+	tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"})
+	var outer, inner portkey.ResponseInfo
+	ctx := portkey.WithResponseInfo(portkey.WithResponseInfo(t.Context(), &outer), &inner)
+	tr.RoundTrip(newRequest(t, ctx, "GET", openAIChat, ""))
+	if outer.TraceID != "" || inner.TraceID != "t1" {
+		t.Errorf("got %+v and, inside, %+v, want the inner one filled", outer, inner)
+	}
+	tr.RoundTrip(newRequest(t, portkey.WithResponseInfo(portkey.WithResponseInfo(t.Context(), &outer), nil), "GET", openAIChat, ""))
+	if outer.TraceID != "" {
+		t.Errorf("got %+v, want nothing filled under an inner nil", outer)
+	}
+}
+
+func TestGatewayExceptionIsTrueOnly(t *testing.T) {
+	t.Parallel()
+	if got := portkey.ParseResponse(http.Header{"X-Portkey-Gateway-Exception": {"false"}}); got.GatewayException {
+		t.Errorf("got %+v, want no exception", got)
+	}
+}
+
+func TestCacheStatusesAreTheGateways(t *testing.T) {
+	t.Parallel()
+	for got, want := range map[portkey.CacheStatus]string{
+		portkey.CacheHit: "HIT", portkey.CacheSemanticHit: "SEMANTIC HIT", portkey.CacheMiss: "MISS",
+		portkey.CacheSemanticMiss: "SEMANTIC MISS", portkey.CacheDisabled: "DISABLED", portkey.CacheRefresh: "REFRESH",
+	} {
+		if string(got) != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

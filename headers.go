@@ -171,7 +171,7 @@ type Azure struct {
 
 // Vertex holds the parameters of provider vertex-ai.
 type Vertex struct {
-	ProjectID          string `header:"x-portkey-vertex-project-id"`                  // Header x-portkey-vertex-project-id.
+	ProjectID          string `header:"x-portkey-vertex-project-id"`                  // Header x-portkey-vertex-project-id: the Google Cloud project.
 	Region             string `header:"x-portkey-vertex-region"`                      // Header x-portkey-vertex-region ("us-central1").
 	ServiceAccountJSON string `header:"x-portkey-vertex-service-account-json,secret"` // Header x-portkey-vertex-service-account-json: the service account's key file, a JSON object; sent compact and in ASCII.
 	AuthType           string `header:"x-portkey-vertex-auth-type"`                   // Header x-portkey-vertex-auth-type: how an enterprise gateway authenticates.
@@ -181,10 +181,10 @@ type Vertex struct {
 
 // AWS holds the parameters of provider bedrock.
 type AWS struct {
-	AccessKeyID          string `header:"x-portkey-aws-access-key-id,secret"`                  // Header x-portkey-aws-access-key-id.
-	SecretAccessKey      string `header:"x-portkey-aws-secret-access-key,secret"`              // Header x-portkey-aws-secret-access-key.
+	AccessKeyID          string `header:"x-portkey-aws-access-key-id,secret"`                  // Header x-portkey-aws-access-key-id ("AKIA...").
+	SecretAccessKey      string `header:"x-portkey-aws-secret-access-key,secret"`              // Header x-portkey-aws-secret-access-key: the key that the gateway signs with.
 	Region               string `header:"x-portkey-aws-region"`                                // Header x-portkey-aws-region ("us-east-1").
-	SessionToken         string `header:"x-portkey-aws-session-token,secret"`                  // Header x-portkey-aws-session-token.
+	SessionToken         string `header:"x-portkey-aws-session-token,secret"`                  // Header x-portkey-aws-session-token, of temporary credentials.
 	RoleARN              string `header:"x-portkey-aws-role-arn"`                              // Header x-portkey-aws-role-arn: the role to assume.
 	AuthType             string `header:"x-portkey-aws-auth-type"`                             // Header x-portkey-aws-auth-type: assumedRole, serviceRole, or apiKey for a Bedrock API key in Authorization.
 	ExternalID           string `header:"x-portkey-aws-external-id,secret"`                    // Header x-portkey-aws-external-id, for the role to assume.
@@ -195,17 +195,18 @@ type AWS struct {
 	KMSKeyID             string `header:"x-portkey-amz-server-side-encryption-aws-kms-key-id"` // Header x-portkey-amz-server-side-encryption-aws-kms-key-id: a key's ID or ARN.
 }
 
-// SageMaker holds the parameters of provider sagemaker.
+// SageMaker holds the parameters of provider sagemaker, which gets them as the
+// X-Amzn-SageMaker-* headers of its InvokeEndpoint.
 type SageMaker struct {
-	CustomAttributes        string `header:"x-portkey-amzn-sagemaker-custom-attributes"`         // Header x-portkey-amzn-sagemaker-custom-attributes.
-	TargetModel             string `header:"x-portkey-amzn-sagemaker-target-model"`              // Header x-portkey-amzn-sagemaker-target-model.
-	TargetVariant           string `header:"x-portkey-amzn-sagemaker-target-variant"`            // Header x-portkey-amzn-sagemaker-target-variant.
-	TargetContainerHostname string `header:"x-portkey-amzn-sagemaker-target-container-hostname"` // Header x-portkey-amzn-sagemaker-target-container-hostname.
-	InferenceID             string `header:"x-portkey-amzn-sagemaker-inference-id"`              // Header x-portkey-amzn-sagemaker-inference-id.
+	CustomAttributes        string `header:"x-portkey-amzn-sagemaker-custom-attributes"`         // Header x-portkey-amzn-sagemaker-custom-attributes: what the model itself reads.
+	TargetModel             string `header:"x-portkey-amzn-sagemaker-target-model"`              // Header x-portkey-amzn-sagemaker-target-model: the model of a multi-model endpoint.
+	TargetVariant           string `header:"x-portkey-amzn-sagemaker-target-variant"`            // Header x-portkey-amzn-sagemaker-target-variant: the production variant.
+	TargetContainerHostname string `header:"x-portkey-amzn-sagemaker-target-container-hostname"` // Header x-portkey-amzn-sagemaker-target-container-hostname: the container of a multi-container endpoint.
+	InferenceID             string `header:"x-portkey-amzn-sagemaker-inference-id"`              // Header x-portkey-amzn-sagemaker-inference-id: the ID by which captured data is found.
 	EnableExplanations      string `header:"x-portkey-amzn-sagemaker-enable-explanations"`       // Header x-portkey-amzn-sagemaker-enable-explanations: a JMESPath expression.
-	InferenceComponent      string `header:"x-portkey-amzn-sagemaker-inference-component"`       // Header x-portkey-amzn-sagemaker-inference-component.
-	SessionID               string `header:"x-portkey-amzn-sagemaker-session-id"`                // Header x-portkey-amzn-sagemaker-session-id.
-	ModelName               string `header:"x-portkey-amzn-sagemaker-model-name"`                // Header x-portkey-amzn-sagemaker-model-name.
+	InferenceComponent      string `header:"x-portkey-amzn-sagemaker-inference-component"`       // Header x-portkey-amzn-sagemaker-inference-component: the component of the endpoint.
+	SessionID               string `header:"x-portkey-amzn-sagemaker-session-id"`                // Header x-portkey-amzn-sagemaker-session-id: the stateful session.
+	ModelName               string `header:"x-portkey-amzn-sagemaker-model-name"`                // Header x-portkey-amzn-sagemaker-model-name: the model.
 }
 
 // Oracle holds the parameters of provider oracle.
@@ -213,7 +214,7 @@ type Oracle struct {
 	APIVersion    string `header:"x-portkey-oracle-api-version"`           // Header x-portkey-oracle-api-version ("20231130").
 	Region        string `header:"x-portkey-oracle-region"`                // Header x-portkey-oracle-region ("us-chicago-1").
 	CompartmentID string `header:"x-portkey-oracle-compartment-id"`        // Header x-portkey-oracle-compartment-id, an OCID.
-	ServingMode   string `header:"x-portkey-oracle-serving-mode"`          // Header x-portkey-oracle-serving-mode.
+	ServingMode   string `header:"x-portkey-oracle-serving-mode"`          // Header x-portkey-oracle-serving-mode: ON_DEMAND or DEDICATED.
 	Tenancy       string `header:"x-portkey-oracle-tenancy"`               // Header x-portkey-oracle-tenancy, an OCID.
 	User          string `header:"x-portkey-oracle-user"`                  // Header x-portkey-oracle-user, an OCID.
 	Fingerprint   string `header:"x-portkey-oracle-fingerprint,secret"`    // Header x-portkey-oracle-fingerprint, of the private key.
@@ -230,8 +231,8 @@ type Stability struct {
 
 // Databricks holds the parameters of provider databricks, which only the hosted gateway knows.
 type Databricks struct {
-	Workspace           string `header:"x-portkey-databricks-workspace"`             // Header x-portkey-databricks-workspace.
-	ServingEndpointName string `header:"x-portkey-databricks-serving-endpoint-name"` // Header x-portkey-databricks-serving-endpoint-name.
+	Workspace           string `header:"x-portkey-databricks-workspace"`             // Header x-portkey-databricks-workspace: the workspace's name.
+	ServingEndpointName string `header:"x-portkey-databricks-serving-endpoint-name"` // Header x-portkey-databricks-serving-endpoint-name: the model's endpoint.
 }
 
 // Files holds the parameters of file uploads and batches, at several providers.
@@ -266,12 +267,12 @@ type Fireworks struct {
 
 // Snowflake holds the parameters of provider cortex.
 type Snowflake struct {
-	Account string `header:"x-portkey-snowflake-account"` // Header x-portkey-snowflake-account.
+	Account string `header:"x-portkey-snowflake-account"` // Header x-portkey-snowflake-account: ACCOUNT in https://ACCOUNT.snowflakecomputing.com.
 }
 
 // BytePlus holds the parameters of provider byteplus, which only the hosted gateway knows.
 type BytePlus struct {
-	Region string `header:"x-portkey-byteplus-region"` // Header x-portkey-byteplus-region.
+	Region string `header:"x-portkey-byteplus-region"` // Header x-portkey-byteplus-region ("ap-southeast").
 }
 
 // Metadata is what x-portkey-metadata carries: string values of at most 128

@@ -648,3 +648,121 @@ func TestNoHeaderValueIsSharedBetweenRequests(t *testing.T) {
 	tr.RoundTrip(req)
 	tr.RoundTrip(req)
 }
+
+// sentHeader returns the header that the base is given for a request of header own.
+func sentHeader(t *testing.T, opts, ctx portkey.Headers, own http.Header) (got http.Header, err error) {
+	t.Helper()
+	tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		got = r.Header
+		return nil, io.EOF
+	}), portkey.Options{BaseURL: "http://gw.example/v1", Headers: opts, NewTraceID: noTrace})
+	req := newRequest(t, portkey.WithHeaders(t.Context(), ctx), "GET", "http://gw.example/v1/x", "")
+	req.Header = own
+	if _, err = tr.RoundTrip(req); err == io.EOF {
+		err = nil
+	}
+	return got, err
+}
+
+func TestHeaderSentOverLowerLevels(t *testing.T) {
+	t.Parallel()
+	extra := func(name, value string) portkey.Headers {
+		return portkey.Headers{Extra: map[string]string{name: value}}
+	}
+	none := portkey.Headers{}
+	long := "https://h/" + strings.Repeat("x", 2048-len("https://h/"))
+	const token = "!#$%&'*+-.^_`|~azAZ09"
+	tests := []struct {
+		name      string
+		opts, ctx portkey.Headers
+		own, want http.Header
+	}{
+		{"Extra of a context, in another spelling on the request", none, extra("X-Tenant", "ctx"), http.Header{"x-tenant": {"own"}}, http.Header{"X-Tenant": {"own"}}},
+		{"Extra, on the request with bytes that are not ASCII", extra("X-Tenant", "opt"), none, http.Header{"x-tenant": {"\xe9"}}, http.Header{"X-Tenant": {"\xe9"}}},
+		{"empty Extra does not override", extra("X-Tenant", "opt"), extra("x-tenant", ""), nil, http.Header{"X-Tenant": {"opt"}}},
+		{"empty on the request does not override", portkey.Headers{TraceID: "t1", SpanID: "s1"}, none,
+			http.Header{"X-Portkey-Trace-Id": {""}, "X-Portkey-Span-Id": {"", ""}, "x-portkey-debug": {}},
+			http.Header{"X-Portkey-Trace-Id": {"t1"}, "X-Portkey-Span-Id": {"s1"}}},
+		{"empty and a value on the request", portkey.Headers{SpanID: "s1"}, none, http.Header{"X-Portkey-Span-Id": {"", "s2"}}, http.Header{"X-Portkey-Span-Id": {"s2"}}},
+		{"empty slices and maps are not set", portkey.Headers{ForwardHeaders: []string{"X-A"}},
+			portkey.Headers{ForwardHeaders: []string{}, SensitiveHeaders: []string{}, Metadata: portkey.Metadata{}, Extra: map[string]string{}},
+			nil, http.Header{"X-Portkey-Forward-Headers": {"X-A"}}},
+		{"any token is a name", none, extra(token, "1"), nil, http.Header{http.CanonicalHeaderKey(token): {"1"}}},
+		{"a name that only begins like Portkey's", none, none, http.Header{"x-portkeyring": {"1", "2"}}, http.Header{"x-portkeyring": {"1", "2"}}},
+		{"the longest timeout", portkey.Headers{RequestTimeout: math.MaxInt32 * time.Millisecond}, none, nil, http.Header{"X-Portkey-Request-Timeout": {"2147483647"}}},
+		{"the longest custom host", portkey.Headers{CustomHost: long}, none, nil, http.Header{"X-Portkey-Custom-Host": {long}}},
+		{"sensitive headers may be any", portkey.Headers{SensitiveHeaders: []string{"x-portkey-api-key", "content-length"}}, none, nil,
+			http.Header{"X-Portkey-Sensitive-Headers": {"x-portkey-api-key,content-length"}}},
+		{"a config object after white space", portkey.Headers{Config: portkey.ConfigJSON("\n\t\r {\"retry\":{\"attempts\":1}}")}, none, nil,
+			http.Header{"X-Portkey-Config": {`{"retry":{"attempts":1}}`}}},
+		{"metadata at the edges of what is escaped", portkey.Headers{Metadata: portkey.Metadata{"k": "\x1f ~\x7f\uffff\U00010000"}}, none, nil,
+			http.Header{"X-Portkey-Metadata": {`{"k":"\u001f ~\u007f\uffff\ud800\udc00"}`}}},
+
+		{"the client's credential beside a provider that replaces a slug", portkey.Headers{Provider: "@team"}, portkey.Headers{Provider: "groq"},
+			http.Header{"Authorization": {"Bearer sk"}}, http.Header{"Authorization": {"Bearer sk"}, "X-Portkey-Provider": {"groq"}}},
+		{"the client's credential beside an @ that is no slug", portkey.Headers{Provider: "a@b"}, none,
+			http.Header{"Authorization": {"Bearer sk"}}, http.Header{"Authorization": {"Bearer sk"}, "X-Portkey-Provider": {"a@b"}}},
+		{"the credentials of two levels", portkey.Headers{VirtualKey: "vk", Authorization: "Bearer opt"}, portkey.Headers{Authorization: "Bearer ctx"},
+			http.Header{"Authorization": {"Bearer client"}}, http.Header{"Authorization": {"Bearer ctx"}, "X-Portkey-Virtual-Key": {"vk"}}},
+		{"the client's credential, forwarded by the request with blanks", portkey.Headers{VirtualKey: "vk"}, none,
+			http.Header{"X-Portkey-Forward-Headers": {"x-a, x-api-key"}, "X-Api-Key": {"sk"}},
+			http.Header{"X-Portkey-Forward-Headers": {"x-a, x-api-key"}, "X-Api-Key": {"sk"}, "X-Portkey-Virtual-Key": {"vk"}}},
+		{"Google's credential", portkey.Headers{VirtualKey: "vk"}, none, http.Header{"X-Goog-Api-Key": {"sk"}}, http.Header{"X-Portkey-Virtual-Key": {"vk"}}},
+	}
+	for _, tt := range tests {
+		got, err := sentHeader(t, tt.opts, tt.ctx, tt.own)
+		if err != nil || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: got %q, %v, want %q", tt.name, got, err, tt.want)
+		}
+	}
+}
+
+func TestCredentialOnTheRequestInTwoSpellingsFails(t *testing.T) {
+	t.Parallel()
+	_, err := sentHeader(t, portkey.Headers{}, portkey.Headers{}, http.Header{"Authorization": {secret}, "authorization": {"other"}})
+	checkHeaderError(t, err, "authorization")
+}
+
+func TestMoreBadHeaders(t *testing.T) {
+	t.Parallel()
+	type bad = struct {
+		header string
+		h      portkey.Headers
+	}
+	all := []bad{
+		{"x-portkey-span-id", portkey.Headers{SpanID: secret + "\x1f"}},
+		{"x-portkey-span-id", portkey.Headers{SpanID: secret + "\x80"}},
+		{"x-portkey-trace-id", portkey.Headers{TraceID: "t", Extra: map[string]string{"x-portkey-trace-id": secret}}},
+		{"x-portkey-metadata", portkey.Headers{Metadata: portkey.Metadata{"a": "1"}, Extra: map[string]string{"x-portkey-metadata": `{"b":"` + secret + `"}`}}},
+		{"x-portkey-custom-host", portkey.Headers{CustomHost: "https://h/" + strings.Repeat("x", 2049-len("https://h/"))}},
+	}
+	for _, name := range []string{"Expect", "Keep-Alive", "proxy-connection", "TE", "trailer", "upgrade"} {
+		all = append(all, bad{strings.ToLower(name), portkey.Headers{Extra: map[string]string{name: secret}}})
+	}
+	for _, tt := range all {
+		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: tt.h})
+		checkHeaderError(t, err, tt.header)
+		_, err = sentHeader(t, portkey.Headers{}, tt.h, nil)
+		checkHeaderError(t, err, tt.header)
+	}
+	for header, own := range map[string]http.Header{
+		"x-portkey-metadata": {"X-Portkey-Metadata": {`{"k":"` + strings.Repeat("x", 129) + `"}`}},
+		"x-portkey-span-id":  {"X-Portkey-Span-Id": {secret + "\x80"}},
+	} {
+		_, err := sentHeader(t, portkey.Headers{}, portkey.Headers{}, own)
+		checkHeaderError(t, err, header)
+	}
+}
+
+func TestFaultsAreReportedInOrder(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{
+			Extra: map[string]string{"x-b": "\n", "x-a": "\n", "x-c": "\n"},
+		}})
+		var headerErr *portkey.HeaderError
+		if !errors.As(err, &headerErr) || headerErr.Name != "x-a" {
+			t.Fatalf("got %v, want x-a named", err)
+		}
+	}
+}

@@ -141,17 +141,6 @@ func TestWrapOpenAIConfigCallsADoerAsBefore(t *testing.T) {
 	}
 }
 
-func TestWrapOpenAIConfigReportsBadOptions(t *testing.T) {
-	t.Parallel()
-	for _, doer := range []openai.HTTPDoer{nil, &http.Client{}, doerFunc(nil)} {
-		cfg := openai.DefaultConfig("sk")
-		cfg.HTTPClient = doer
-		if _, err := portkey.WrapOpenAIConfig(cfg, portkey.Options{BaseURL: "gw"}); err == nil {
-			t.Errorf("%T: got no error", doer)
-		}
-	}
-}
-
 func TestErrorsReachTheCallerOfGoOpenAI(t *testing.T) {
 	t.Parallel()
 	gw := portkeytest.NewGateway(t)
@@ -171,5 +160,16 @@ func TestErrorsReachTheCallerOfGoOpenAI(t *testing.T) {
 	}
 	if n := len(gw.Requests()); n != 0 {
 		t.Errorf("got %d requests at the gateway, want 0", n)
+	}
+}
+
+func TestWrapOpenAIConfigReportsBadOptions(t *testing.T) {
+	t.Parallel()
+	for _, doer := range []openai.HTTPDoer{nil, &http.Client{}, doerFunc(nil)} {
+		cfg := openai.DefaultConfig("sk")
+		cfg.HTTPClient = doer
+		if got, err := portkey.WrapOpenAIConfig(cfg, portkey.Options{BaseURL: "gw"}); err == nil || got.HTTPClient != nil || got.BaseURL != "" {
+			t.Errorf("%T: got a configuration for %q with client %T, %v, want none", doer, got.BaseURL, got.HTTPClient, err)
+		}
 	}
 }

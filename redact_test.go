@@ -129,3 +129,75 @@ func TestSensitiveHeadersAreTheCallers(t *testing.T) {
 		t.Error("a change of the slice is seen by others")
 	}
 }
+
+func TestPrintedValueThatCannotBeSentIsNotShown(t *testing.T) {
+	t.Parallel()
+	for _, h := range []portkey.Headers{
+		{Metadata: portkey.Metadata{"k": secret + "\xff"}}, {SpanID: secret + "\n"}, {CustomHost: "ftp://" + secret},
+		{Config: portkey.ConfigSlug(`{"api_key":"` + secret + `"}`)},
+	} {
+		if got := fmt.Sprint(h); strings.Contains(got, secret) || !strings.Contains(got, "[invalid]") && !strings.Contains(got, "[redacted]") {
+			t.Errorf("got %s, want [invalid]", got)
+		}
+	}
+}
+
+func TestLoggedHeadersAreUseful(t *testing.T) {
+	t.Parallel()
+	h := portkey.Headers{APIKey: secret, Provider: "openai", AWS: portkey.AWS{Region: "eu-1", SessionToken: secret}}
+	opts := portkey.Options{BaseURL: "http://gw.example", Headers: h}
+	var text, jsonLog bytes.Buffer
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&text, nil), slog.NewJSONHandler(&jsonLog, nil)} {
+		slog.New(handler).Info("m", "h", h, "aws", h.AWS, "opts", opts)
+	}
+	for _, want := range []string{`h.x-portkey-api-key=[redacted] h.x-portkey-provider=openai `, ` aws.x-portkey-aws-region=eu-1 aws.x-portkey-aws-session-token=[redacted] `} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("got %s, want it to contain %s", &text, want)
+		}
+	}
+	for _, want := range []string{`"h":{"x-portkey-api-key":"[redacted]","x-portkey-provider":"openai",`, `"opts":"portkey.Options{BaseURL: `} {
+		if !strings.Contains(jsonLog.String(), want) {
+			t.Errorf("got %s, want it to contain %s", &jsonLog, want)
+		}
+	}
+}
+
+func TestPrintedOptionsAreUseful(t *testing.T) {
+	t.Parallel()
+	opts := portkey.Options{NewTraceID: noTrace, Upstreams: []portkey.Upstream{
+		{BaseURL: "https://a.example", Provider: "a\nb"}, {BaseURL: "a.example"}, {BaseURL: "https://c.example"},
+	}}
+	const want = `portkey.Options{BaseURL: "", Headers: portkey.Headers{}, Upstreams: ["a\nb" at "https://a.example", "" at [invalid], "" at "https://c.example"], ` +
+		`Filter: false, NewTraceID: true}`
+	if got := fmt.Sprint(opts); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got := fmt.Sprint(portkey.Transport{}); !strings.HasPrefix(got, "portkey.Transport{") || strings.Contains(got, "PANIC") {
+		t.Errorf("got %s for a zero Transport", got)
+	}
+}
+
+func TestPrintedOrderIsTheSameEachTime(t *testing.T) {
+	t.Parallel()
+	h := portkey.Headers{Extra: map[string]string{"x-d": "1", "x-b": "1", "x-a": "1", "x-c": "1"}}
+	for range 20 {
+		const want = `portkey.Headers{x-a: "[redacted]", x-b: "[redacted]", x-c: "[redacted]", x-d: "[redacted]"}`
+		if got := fmt.Sprint(h); got != want {
+			t.Fatalf("got  %s\nwant %s", got, want)
+		}
+		tr := newTransport(t, nil, portkey.Options{BaseURL: "http://gw.example", Headers: h})
+		if got, want := fmt.Sprint(tr), "portkey.Transport{gateway: http://gw.example, headers: [x-a x-b x-c x-d]}"; got != want {
+			t.Fatalf("got  %s\nwant %s", got, want)
+		}
+		if names := portkey.SensitiveHeaders(); !slices.IsSorted(names) || !slices.Contains(names, "X-Goog-Api-Key") {
+			t.Fatalf("got %v, want all in order", names)
+		}
+	}
+}
+
+func TestConfigJSONThatIsNotJSONIsNotMarshaled(t *testing.T) {
+	t.Parallel()
+	if b, err := portkey.ConfigJSON(secret).MarshalJSON(); err == nil || strings.Contains(err.Error(), secret) {
+		t.Errorf("got %s, %v, want an error without the value", b, err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -385,5 +386,66 @@ func TestResponseOfAForeignHopIsNotReported(t *testing.T) {
 	do(t, newClient(t, gw, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, ""))
 	if info.TraceID != "t1" {
 		t.Errorf("got trace %q, want t1", info.TraceID)
+	}
+}
+
+func TestRedirectElsewhereWithoutABodyIsFollowedForAnyMethod(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"GET", "HEAD", "DELETE", "POST"} {
+		for _, body := range []io.ReadCloser{nil, http.NoBody} {
+			var gw *server
+			gw = newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{"/v1/x": func() string { return foreign(gw) + "/y" }}))
+			req := newRequest(t, t.Context(), method, gw.URL+"/v1/x", "")
+			req.Body = body
+			if body != nil {
+				req.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+			}
+			do(t, newClient(t, gw, secretOptions()), req)
+			if got := gw.last(t); got.uri != "/y" || got.method != method {
+				t.Errorf("%s: got %s %s, want the redirect followed", method, got.method, got.uri)
+			}
+			checkNoSecret(t, method, gw.last(t))
+		}
+	}
+}
+
+func TestRedirectTrailThatIsNotWhollyTheGatewaysGetsNoSecret(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, nil)
+	pass := func(*http.Request) bool { return false }
+	at := func(text string) *http.Request {
+		u, _ := url.Parse(text)
+		return &http.Request{URL: u}
+	}
+	fromGateway := &http.Response{Request: at(gw.URL)}
+	elsewhere := at(foreign(gw))
+	elsewhere.Response = fromGateway
+	otherHost := at(gw.URL)
+	otherHost.Host = "evil.example"
+	for _, tt := range []struct {
+		name     string
+		response *http.Response
+		url      string
+		filter   func(*http.Request) bool
+	}{
+		{"no request", &http.Response{}, gw.URL, pass},
+		{"a request without a URL", &http.Response{Request: &http.Request{}}, gw.URL, pass},
+		{"another Host", &http.Response{Request: otherHost}, gw.URL, nil},
+		{"no Location", fromGateway, foreign(gw), pass},
+		{"the gateway two hops before", &http.Response{Request: elsewhere}, foreign(gw), pass},
+	} {
+		opts := secretOptions()
+		opts.BaseURL, opts.Filter = gw.URL+"/v1", tt.filter
+		req := newRequest(t, t.Context(), "GET", tt.url, "")
+		req.Response = tt.response
+		ownHeaders(req.Header)
+		req.Header["x-portkey-"] = []string{"own-" + secret} // the prefix alone
+		resp, err := newTransport(t, nil, opts).RoundTrip(req)
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		resp.Body.Close()
+		checkNoSecret(t, tt.name, gw.last(t))
 	}
 }

@@ -380,18 +380,6 @@ func TestFilteredRequestPassesUntouched(t *testing.T) {
 	}
 }
 
-func TestFilteredRequestToTheGatewayKeepsItsOwnHeaders(t *testing.T) {
-	t.Parallel()
-	gw := newServer(t, nil)
-	c := newClient(t, gw, portkey.Options{Headers: portkey.Headers{APIKey: "pk"}, Filter: func(*http.Request) bool { return false }})
-	req := newRequest(t, t.Context(), "GET", gw.URL+"/v1/x", "")
-	req.Header.Set("X-Portkey-Virtual-Key", "own")
-	do(t, c, req)
-	if got, want := gw.last(t).portkeyHeaders(), (http.Header{"X-Portkey-Virtual-Key": {"own"}}); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-}
-
 func TestCallersRequestIsNotChanged(t *testing.T) {
 	t.Parallel()
 	outcomes := map[string]roundTripperFunc{
@@ -867,4 +855,219 @@ func TestConcurrentCallsKeepApart(t *testing.T) {
 		}()
 	}
 	wg.Wait()
+}
+
+func TestAPIKeyInExtraIsEnoughForTheHostedGateway(t *testing.T) {
+	t.Parallel()
+	newTransport(t, nil, portkey.Options{Headers: portkey.Headers{Extra: map[string]string{"x-portkey-api-key": "pk"}}})
+}
+
+func TestBadUpstreamProviderIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, provider := range []string{"SECRET\n", "SECRETé", " SECRET"} {
+		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Upstreams: []portkey.Upstream{
+			{BaseURL: "https://a.example", Provider: "openai"}, {BaseURL: "https://b.example", Provider: provider},
+		}})
+		if err == nil || !strings.HasPrefix(err.Error(), "portkey: Upstreams[1].Provider") || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%q: got %v, want an error that names it and not its value", provider, err)
+		}
+	}
+}
+
+func TestRequestWithoutAURLFails(t *testing.T) {
+	t.Parallel()
+	body := newCountingBody()
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
+	if _, err := tr.RoundTrip(&http.Request{Method: "POST", Body: body}); err == nil {
+		t.Error("got no error")
+	}
+	if body.closed.Load() != 1 {
+		t.Error("the body was not closed")
+	}
+}
+
+func TestHandMadeURLThatMeansAnotherIsRefused(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1"})
+	for _, u := range []*url.URL{
+		{Scheme: "http", Host: "gw.example", Opaque: "//evil.example/x"},
+		{Scheme: "https", Host: "api.openai.com", Path: "/v1/x", Opaque: "//evil.example/v1/x"},
+		{Scheme: "https", Host: "api.openai.com", Path: "/oauth/token", RawPath: "/v1/x"},
+		{Scheme: "https", Host: "api.openai.com", Path: "/v1/x", RawPath: "/%761/x"},
+	} {
+		req := newRequest(t, t.Context(), "GET", "http://gw.example", "")
+		req.URL, req.Host = u, ""
+		var routeErr *portkey.RouteError
+		if _, err := tr.RoundTrip(req); !errors.As(err, &routeErr) {
+			t.Errorf("%+v: got %v, want a RouteError", u, err)
+		}
+	}
+}
+
+func TestGatewayPortIsThatOfItsScheme(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		gateway, url, host string
+		ok                 bool
+	}{
+		{"http://gw.example/v1", "http://gw.example:80/x", "", true},
+		{"http://gw.example:80/v1", "http://gw.example/x", "", true},
+		{"http://gw.example/v1", "http://gw.example:443/x", "", false},
+		{"https://gw.example/v1", "https://gw.example:80/x", "", false},
+		{"https://gw.example/v1", "https://gw.example/x", "GW.example:443", true},
+		{"https://gw.example/v1", "https://gw.example/x", "gw.example:8443", false},
+	} {
+		tr := newTransport(t, roundTripperFunc(func(*http.Request) (*http.Response, error) { return nil, io.EOF }), portkey.Options{BaseURL: tt.gateway})
+		req := newRequest(t, t.Context(), "GET", tt.url, "")
+		if tt.host != "" {
+			req.Host = tt.host
+		}
+		if _, err := tr.RoundTrip(req); (err == io.EOF) != tt.ok {
+			t.Errorf("%s %s for %s: got %v, want it sent: %v", tt.url, tt.host, tt.gateway, err, tt.ok)
+		}
+		req.URL.Scheme = strings.ToUpper(req.URL.Scheme) // by hand: a parsed one is in lower case
+		if _, err := tr.RoundTrip(req); (err == io.EOF) != tt.ok {
+			t.Errorf("%v: got %v, want it sent: %v", req.URL, err, tt.ok)
+		}
+	}
+}
+
+func TestRouteErrorNamesTheURLWithoutItsSecrets(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1"})
+	_, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", "https://u:SECRET@llm.example.com/a%2Fb/c?k=SECRET#SECRET", ""))
+	var routeErr *portkey.RouteError
+	if !errors.As(err, &routeErr) {
+		t.Fatalf("got %v, want a RouteError", err)
+	}
+	if want := (portkey.RouteError{URL: "https://llm.example.com/a%2Fb/c", Gateway: "http://gw.example/v1"}); *routeErr != want {
+		t.Errorf("got %+v, want %+v", *routeErr, want)
+	}
+	for redirect, want := range map[bool]string{false: "Upstreams", true: "redirect"} {
+		if got := (&portkey.RouteError{URL: "u", Gateway: "g", Redirect: redirect}).Error(); !strings.Contains(got, want) {
+			t.Errorf("got %q, want it to contain %q", got, want)
+		}
+	}
+}
+
+func TestFilteredRequestKeepsItsPortkeyHeadersAtTheGatewayOnly(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		url, host string
+		want      []string
+	}{
+		{url: "http://gw.example/v1/x", want: []string{"own"}},
+		{url: "http://gw.example/v1/x", host: "evil.example"},
+		{url: "http://elsewhere.example/x"},
+	} {
+		var passed *http.Request
+		tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			passed = r
+			return nil, io.EOF
+		}), portkey.Options{
+			BaseURL: "http://gw.example/v1", Headers: portkey.Headers{APIKey: "pk"},
+			Filter: func(*http.Request) bool { return false },
+		})
+		// What the context has for Portkey is of no concern here, even if it is wrong.
+		req := newRequest(t, portkey.WithTrace(t.Context(), "a\nb"), "GET", tt.url, "")
+		if tt.host != "" {
+			req.Host = tt.host
+		}
+		req.Header = http.Header{"x-portkey-API-key": {"own"}, "X-Api-Key": {"sk"}}
+		if _, err := tr.RoundTrip(req); err != io.EOF {
+			t.Errorf("%s %s: got %v, want the base's error", tt.url, tt.host, err)
+			continue
+		}
+		if got := passed.Header["x-portkey-API-key"]; !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s %s: got %q, want %q", tt.url, tt.host, got, tt.want)
+		}
+		if passed.Header.Get("X-Api-Key") != "sk" {
+			t.Errorf("%s %s: got %v, want the credential kept", tt.url, tt.host, passed.Header)
+		}
+		if want := (http.Header{"x-portkey-API-key": {"own"}, "X-Api-Key": {"sk"}}); !reflect.DeepEqual(req.Header, want) {
+			t.Errorf("%s %s: the caller's header is now %v", tt.url, tt.host, req.Header)
+		}
+	}
+}
+
+func TestCallersURLIsNotChanged(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		r.URL.Path = "/changed"
+		return nil, io.EOF
+	}), portkey.Options{BaseURL: "http://gw.example/v1"})
+	for _, u := range []string{"http://gw.example/v1/x", openAIChat} {
+		req := newRequest(t, t.Context(), "GET", u, "")
+		tr.RoundTrip(req)
+		if got := req.URL.String(); got != u {
+			t.Errorf("got %s, want %s", got, u)
+		}
+	}
+}
+
+func TestHeaderValuesOfOneRequestKeepApart(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		for _, values := range r.Header {
+			_ = append(values, "more")
+		}
+		for key, values := range r.Header {
+			if len(values) != 1 || values[0] == "more" {
+				t.Errorf("%s: got %q after others were appended to", key, values)
+			}
+		}
+		return nil, io.EOF
+	}), portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{APIKey: "pk", Provider: "openai", SpanID: "s"}})
+	tr.RoundTrip(newRequest(t, t.Context(), "GET", "http://gw.example", ""))
+}
+
+func TestBadTraceIDOfNewTraceIDFailsTheCall(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{secret + "\n", secret + "é", " " + secret} {
+		tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example", NewTraceID: func(context.Context) string { return bad }})
+		_, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", openAIChat, ""))
+		checkHeaderError(t, err, "x-portkey-trace-id")
+	}
+}
+
+func TestInvalidTraceparentIsIgnored(t *testing.T) {
+	t.Parallel()
+	const trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+	valid := "00-" + trace + "-" + span + "-01"
+	for _, lines := range [][]string{
+		{""}, {valid, valid},
+		{"00-" + trace + "-" + span},
+		{"0-" + trace + "-" + span + "-01"}, {"0g-" + trace + "-" + span + "-01"}, {"ff-" + trace + "-" + span + "-01"},
+		{"00-" + trace[1:] + "-" + span + "-01"}, {"00-g" + trace[1:] + "-" + span + "-01"},
+		{"00-" + trace + "-" + span[1:] + "-01"}, {"00-" + trace + "-g" + span[1:] + "-01"}, {"00-" + trace + "-0000000000000000-01"},
+		{"00-" + trace + "-" + span + "-1"}, {"00-" + trace + "-" + span + "-0g"},
+	} {
+		var got http.Header
+		tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			got = r.Header
+			return nil, io.EOF
+		}), portkey.Options{BaseURL: "http://gw.example", NewTraceID: func(context.Context) string { return "made" }})
+		req := newRequest(t, t.Context(), "GET", "http://gw.example", "")
+		req.Header["Traceparent"] = lines
+		tr.RoundTrip(req)
+		want := http.Header{"Traceparent": lines, "X-Portkey-Trace-Id": {"made"}}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %v, want %v", lines, got, want)
+		}
+	}
+}
+
+func TestBaseURLIsTrimmedOfSlashesAndPlain(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	do(t, newClient(t, s, portkey.Options{BaseURL: s.URL + "/v1//"}), newRequest(t, t.Context(), "GET", openAIChat, ""))
+	if got, want := s.last(t).uri, "/v1/chat/completions"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for _, path := range []string{"/SECRETé", "/SECRET x", "/a%2FSECRET", "/a%20SECRET"} {
+		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example" + path})
+		if err == nil || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s: got %v, want an error without the value", path, err)
+		}
+	}
 }

@@ -2,9 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"flag"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -87,3 +91,67 @@ func TestChatFailsInOneLine(t *testing.T) {
 		t.Errorf("got %v, want the header named", err)
 	}
 }
+
+func TestChatFlagsReachTheGateway(t *testing.T) {
+	var header http.Header
+	var body string
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		header, body = r.Header, string(b)
+		w.Write([]byte("data: {\"choices\":[{\"delta\":{\"content\":\"half\"}}]}\n\n"))
+		w.(http.Flusher).Flush()
+		if r.Header.Get("X-Portkey-Trace-Id") == "breaks" {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	defer gateway.Close()
+	t.Setenv("PORTKEY_BASE_URL", gateway.URL+"/v1")
+	var out bytes.Buffer
+	if err := run(t.Context(), &out, []string{"-model", "m-1", "-provider", "@mine", "-config", "pc-1", "hi"}); err != nil {
+		t.Fatal(err)
+	}
+	if header.Get("X-Portkey-Provider") != "@mine" || header.Get("X-Portkey-Config") != "pc-1" || !strings.Contains(body, `"model":"m-1"`) {
+		t.Errorf("got %v and %s, want what the flags say", header, body)
+	}
+	_, headers, _ := strings.Cut(out.String(), "\nsent to ")
+	lines := strings.Split(strings.TrimSpace(headers), "\n")[1:]
+	if len(lines) < 4 || !slices.IsSorted(lines) {
+		t.Errorf("got\n%s\nwant the headers in order", &out)
+	}
+	out.Reset()
+	if err := run(t.Context(), &out, []string{"-trace", "breaks", "hi"}); err == nil || out.String() != "half\n" {
+		t.Errorf("got %q, %v, want the half answer and a line break", &out, err)
+	}
+}
+
+func TestChatHelpAndWrongFlags(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), &out, []string{"-h"}); !errors.Is(err, flag.ErrHelp) || !strings.HasPrefix(out.String(), "usage: ") || !strings.Contains(out.String(), "-provider name") {
+		t.Errorf("got %q, %v, want the usage with the flags", &out, err)
+	}
+	out.Reset()
+	if run(t.Context(), &out, []string{"-nope"}); out.Len() > 0 {
+		t.Errorf("got %q for a wrong flag, want nothing beside the error", &out)
+	}
+	if got := oneLine(errors.New("a\r\n\tb")); got != "a b" {
+		t.Errorf("got %q, want %q", got, "a b")
+	}
+}
+
+func TestChatWithAKeyGoesToTheHostedGateway(t *testing.T) {
+	defer func(old http.RoundTripper) { http.DefaultTransport = old }(http.DefaultTransport)
+	var got *http.Request
+	http.DefaultTransport = roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		got = r
+		return nil, io.ErrUnexpectedEOF
+	})
+	t.Setenv("PORTKEY_API_KEY", "pk")
+	run(t.Context(), new(bytes.Buffer), []string{"hi"})
+	if got == nil || got.URL.String() != "https://api.portkey.ai/v1/chat/completions" || got.Header.Get("X-Portkey-Api-Key") != "pk" {
+		t.Errorf("got %+v, want a request to the hosted gateway", got)
+	}
+}
+
+type roundTripperFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripperFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
