@@ -6,8 +6,8 @@ import (
 	"errors"
 	"maps"
 	"reflect"
+	"regexp"
 	"strings"
-	"unicode/utf8"
 )
 
 // Config is a gateway config, which says what the gateway does with a call:
@@ -35,7 +35,8 @@ type ConfigJSON string
 //
 // Its JSON is its wire form. JSON from Portkey's dashboard can be decoded into
 // it; what has no field lands in Extra, and is encoded again. Printed or logged
-// it is redacted, since it may hold providers' keys.
+// it is redacted, since it may hold providers' keys; but where encoding/json
+// encodes a value that contains one, as slog's JSON handler does, that is its JSON.
 type ConfigObject struct {
 	// Strategy says how Targets are used.
 	Strategy *Strategy      `json:"strategy"`
@@ -212,49 +213,11 @@ func (c ConfigSlug) clone() Config { return c }
 func (c ConfigJSON) clone() Config { return c }
 
 func (c ConfigObject) clone() Config {
-	return deepCopy(reflect.ValueOf(c)).Interface().(ConfigObject)
-}
-
-// deepCopy copies what a config may be made of: JSON values of any Go type.
-func deepCopy(v reflect.Value) reflect.Value {
-	c := reflect.New(v.Type()).Elem()
-	c.Set(v)
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if c.Field(i).CanSet() {
-				c.Field(i).Set(deepCopy(v.Field(i)))
-			}
-		}
-	case reflect.Pointer, reflect.Interface:
-		if v.IsNil() {
-			break
-		}
-		elem := deepCopy(v.Elem())
-		if v.Kind() == reflect.Interface {
-			c.Set(elem)
-			break
-		}
-		c.Set(reflect.New(v.Type().Elem()))
-		c.Elem().Set(elem)
-	case reflect.Slice:
-		if v.IsNil() {
-			break
-		}
-		c.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
-		for i := range v.Len() {
-			c.Index(i).Set(deepCopy(v.Index(i)))
-		}
-	case reflect.Map:
-		if v.IsNil() {
-			break
-		}
-		c.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
-		for iter := v.MapRange(); iter.Next(); {
-			c.SetMapIndex(iter.Key(), deepCopy(iter.Value()))
-		}
+	var own ConfigObject
+	if b, err := json.Marshal(c); err == nil {
+		json.Unmarshal(b, &own)
 	}
-	return c
+	return own
 }
 
 func (c ConfigSlug) text() (text, fault string) {
@@ -277,9 +240,9 @@ func (c ConfigObject) text() (text, fault string) {
 	b, err := json.Marshal(c)
 	if err != nil {
 		// The error itself may show a value.
-		return "", "cannot be encoded: a key is in Extra beside its field, or a value of Extra is no JSON"
+		return "", "cannot be encoded: it has a key in Extra beside its field, a value that is no JSON, or over 1000 targets"
 	}
-	if hasBadText(reflect.ValueOf(c)) {
+	if notUTF8.Match(b) {
 		return "", "has text that is not UTF-8"
 	}
 	var object map[string]any
@@ -288,6 +251,10 @@ func (c ConfigObject) text() (text, fault string) {
 	}
 	return string(b), strings.Join(configFaults(object), "; ")
 }
+
+// notUTF8 finds what encoding/json puts in the place of such text. U+FFFD itself
+// it leaves as it is.
+var notUTF8 = regexp.MustCompile(`(^|[^\\])(\\\\)*\\ufffd`)
 
 // isJSON tells a config object from a slug.
 func isJSON(text string) bool {
@@ -308,10 +275,7 @@ func configWire(text string) (wire string, holds bool, fault string) {
 	if json.Unmarshal([]byte(wire), &object) != nil {
 		return "", false, "is not a JSON object"
 	}
-	for _, key := range []string{"provider", "targets", "virtual_key"} {
-		holds = holds || object[key] != nil
-	}
-	return wire, holds, ""
+	return wire, isHeld(object) || truthy(object["provider"]) || object["targets"] != nil, ""
 }
 
 // MarshalJSON returns c itself, compacted.
@@ -325,7 +289,21 @@ func (c ConfigJSON) MarshalJSON() ([]byte, error) {
 // Each struct of a config has an Extra, which takes part in its JSON.
 
 // MarshalJSON encodes c as the gateway reads it, keys sorted.
-func (c ConfigObject) MarshalJSON() ([]byte, error) { return marshalFields(c, c.Extra) }
+func (c ConfigObject) MarshalJSON() ([]byte, error) {
+	if left := 1000; !c.countTargets(&left) {
+		return nil, errors.New("portkey: a config has more than 1000 targets") // or contains itself
+	}
+	return marshalFields(c, c.Extra)
+}
+
+func (c *ConfigObject) countTargets(left *int) bool {
+	for i := range c.Targets {
+		if *left--; *left < 0 || !c.Targets[i].countTargets(left) {
+			return false
+		}
+	}
+	return true
+}
 
 // UnmarshalJSON decodes a config. What has no field, or does not fit into it,
 // lands in Extra, with numbers as json.Number; Validate has an eye on that too.
@@ -407,7 +385,7 @@ func unmarshalFields(b []byte, v any, extra *map[string]any) error {
 	fields := jsonFields(reflect.ValueOf(v).Elem())
 	for key, raw := range object {
 		if f, ok := fields[key]; ok {
-			if decodeNumbers(raw, f.Addr().Interface()) == nil && !f.IsZero() {
+			if decodeNumbers(raw, f.Addr().Interface()) == nil && !f.IsZero() && encodesAs(f, raw) {
 				continue
 			}
 			f.SetZero()
@@ -422,6 +400,14 @@ func unmarshalFields(b []byte, v any, extra *map[string]any) error {
 		(*extra)[key] = value
 	}
 	return nil
+}
+
+// encodesAs reports whether a field's JSON says the same as raw: a null in a list
+// of strings has become an empty one.
+func encodesAs(f reflect.Value, raw []byte) bool {
+	b, err := json.Marshal(f.Interface())
+	var now, then any
+	return err == nil && json.Unmarshal(b, &now) == nil && json.Unmarshal(raw, &then) == nil && reflect.DeepEqual(now, then)
 }
 
 // decodeNumbers is json.Unmarshal that keeps numbers as they are.
@@ -439,34 +425,4 @@ func jsonFields(v reflect.Value) map[string]reflect.Value {
 		}
 	}
 	return fields
-}
-
-// hasBadText reports whether v has text that is not UTF-8, which encoding/json
-// would change silently.
-func hasBadText(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.String:
-		return !utf8.ValidString(v.String())
-	case reflect.Pointer, reflect.Interface:
-		return !v.IsNil() && hasBadText(v.Elem())
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if hasBadText(v.Field(i)) {
-				return true
-			}
-		}
-	case reflect.Slice, reflect.Array:
-		for i := range v.Len() {
-			if hasBadText(v.Index(i)) {
-				return true
-			}
-		}
-	case reflect.Map:
-		for iter := v.MapRange(); iter.Next(); {
-			if hasBadText(iter.Key()) || hasBadText(iter.Value()) {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portkey-go/portkey"
 )
@@ -123,6 +124,7 @@ func TestConfigObjectRoundTrips(t *testing.T) {
 		`{"weight":0,"api_key":"","provider":null,"targets":[],"retry":{"attempts":0},"cache":{},"strategy":{"new":{}},"request_timeout":0,"strict_open_ai_compliance":false}`,
 		`{"weight":"heavy","targets":[null,3,{"retry":[]}],"on_status_codes":[429.5],"strategy":{"mode":4,"conditions":[{"query":{"a":12345678901234567890},"then":"x","else":1}]},"vertex_service_account_json":{"a":1}}`,
 		`{"Provider":"x","API_KEY":"y","apiKey":"z"}`,
+		`{"retry":{"attempts":3,"on_status_codes":[null]},"forward_headers":[null,"a"],"vertex_service_account_json":{"k":null}}`,
 		`{"override_params":{"seed":12345678901234567890,"x":1.10},"deep":{"a":[{"b":null}]}}`,
 		`{"cb_config":{"failure_threshold":0,"later":true},"retry":{"attempts":2,"use_retry_after_header":false,"later":"x"},"cache":{"mode":"semantic","later":0}}`,
 	} {
@@ -174,6 +176,9 @@ func TestValidateNamesAllFaultsWithTheirPaths(t *testing.T) {
 		{`{"provider":"openai","api_key":"k"}`, nil},
 		{`{"retry":{"attempts":0}}`, nil},
 		{`{"virtual_key":"vk"}`, nil},
+		{`{"provider":"openai","virtual_key":"vk"}`, nil},
+		{`{"provider":"vertex-ai","virtual_key":"vk"}`, nil},
+		{`{"prompt_id":"pp-1"}`, nil},
 		{`{"provider":"@slug"}`, nil},
 		{`{"provider":"newcomer","api_key":"k"}`, nil},
 		{`{"override_params":{"model":"@team/m"}}`, nil},
@@ -185,6 +190,11 @@ func TestValidateNamesAllFaultsWithTheirPaths(t *testing.T) {
 
 		{`{}`, []string{"the config needs"}},
 		{`{"provider":"openai"}`, []string{"the config needs"}},
+		{`{"virtual_key":null,"prompt_id":5}`, []string{"prompt_id is not a string", "virtual_key is not a string"}},
+		{`{"virtual_key":""}`, []string{"the config needs"}},
+		{`{"retry":{"attempts":1,"on_status_codes":[null]},"forward_headers":[null]}`, []string{"forward_headers[0] is not a string", "retry.on_status_codes[0] is not a number"}},
+		{`{"strategy":{"mode":"conditional","conditions":[],"default":"a"},"targets":[{"name":{},"virtual_key":"x"}]}`, []string{"targets[0].name is not a string", "strategy.default names no target"}},
+		{`{"retry":{"attempts":1},"on_status_codes":[` + strings.Repeat(`"x",`, 29) + `"x"]}`, append(slices.Repeat([]string{"on_status_codes["}, 20), "and 10 more")},
 		{`{"cache":{"mode":"simple"},"options":[]}`, []string{"options is"}},
 		{`{"strategy":{"mode":"fallback"},"targets":[{"provider":"openai","api_key":"k"},{"strategy":{"mode":"Fallback"},"targets":[{"weight":1},null]}]}`,
 			[]string{"targets[1].strategy.mode is not one of", "targets[1].targets[0] needs", "targets[1].targets[1] is not an object"}},
@@ -236,12 +246,15 @@ func TestConfigObjectThatIsNoJSONIsRefused(t *testing.T) {
 	t.Parallel()
 	loop := map[string]any{}
 	loop["loop"] = loop
+	endless := make([]portkey.ConfigObject, 2)
+	endless[0].Targets, endless[1].Targets = endless, endless
 	for _, c := range []portkey.ConfigObject{
 		{Provider: "openai", APIKey: secret, Extra: map[string]any{"api_key": secret}},
 		{Provider: "openai", APIKey: secret + "\xff"},
 		{Provider: "openai", APIKey: "k", OverrideParams: map[string]any{secret + "\xff": 1}},
 		{Provider: "openai", APIKey: "k", OverrideParams: map[string]any{"f": func() {}}},
 		{Provider: "openai", APIKey: "k", Extra: loop},
+		{Targets: endless},
 		{Provider: "openai", APIKey: "k", Extra: map[string]any{"n": json.Number(secret)}},
 	} {
 		checkHeaderError(t, c.Validate(), "x-portkey-config")
@@ -256,14 +269,14 @@ func TestConfigObjectIsCopied(t *testing.T) {
 	newConfig := func() portkey.ConfigObject {
 		return portkey.ConfigObject{
 			Strategy: &portkey.Strategy{Mode: "loadbalance"},
-			Targets:  []portkey.ConfigObject{{Provider: "openai", APIKey: "k", Weight: weight(1), OverrideParams: map[string]any{"stop": []string{"a"}, "n": 1}}},
+			Targets:  []portkey.ConfigObject{{Provider: "openai", APIKey: "k", Weight: weight(1), OverrideParams: map[string]any{"stop": []any{"a"}, "x": "1"}}},
 		}
 	}
 	c := newConfig()
 	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Config: c})
 	change := func(c portkey.ConfigObject) {
 		c.Strategy.Mode, c.Targets[0].APIKey, *c.Targets[0].Weight = "changed", "changed", 2
-		c.Targets[0].OverrideParams["stop"].([]string)[0], c.Targets[0].OverrideParams["n"] = "changed", 2
+		c.Targets[0].OverrideParams["stop"].([]any)[0], c.Targets[0].OverrideParams["x"] = "changed", "2"
 	}
 	change(c)
 	for range 2 {
@@ -273,6 +286,30 @@ func TestConfigObjectIsCopied(t *testing.T) {
 			t.Errorf("got %s, want it as it was given", b)
 		}
 		change(got)
+	}
+}
+
+// What a config is made of beyond its own types, encoding/json alone looks into.
+func TestConfigObjectMayHoldAnythingThatIsJSON(t *testing.T) {
+	t.Parallel()
+	type node struct {
+		Parent *node `json:"-"`
+		Kids   []*node
+		bad    string
+	}
+	root := &node{bad: "\xff"}
+	root.Kids = []*node{{Parent: root}}
+	c := portkey.ConfigObject{Provider: "openai", APIKey: "k\\ufffd\ufffd", OverrideParams: map[string]any{
+		"raw": json.RawMessage(`{"a":[1]}`), "time": time.Unix(0, 0).UTC(), "node": root, "array": [1]map[string]any{{"a": 1}},
+	}}
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, nil)
+	do(t, newClient(t, s, portkey.Options{}), newRequest(t, portkey.WithHeaders(t.Context(), portkey.Headers{Config: c}), "GET", openAIChat, ""))
+	const want = `{"api_key":"k\\ufffd\ufffd","override_params":{"array":[{"a":1}],"node":{"Kids":[{"Kids":null}]},"raw":{"a":[1]},"time":"1970-01-01T00:00:00Z"},"provider":"openai"}`
+	if got := s.last(t).header.Get("X-Portkey-Config"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
@@ -392,6 +429,7 @@ func FuzzMetadata(f *testing.F) {
 func FuzzConfigRoundTrip(f *testing.F) {
 	f.Add(wholeJSON)
 	f.Add(`{"weight":0,"targets":[{},null],"strategy":{"mode":"single"},"Provider":"x"}`)
+	f.Add(`{"strategy":{"mode":"conditional","conditions":[],"default":"a"},"targets":[{"name":{},"virtual_key":"x"}]}`)
 	f.Add(`{"retry":{"attempts":1e0},"override_params":{"a":1e400,"b":-0}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		var c portkey.ConfigObject

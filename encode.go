@@ -75,8 +75,6 @@ var knownKeys = func() map[string]bool {
 	return keys
 }()
 
-func isAPIKey(name string) bool { return http.CanonicalHeaderKey(name) == keyAPIKey }
-
 // isPortkey reports whether key is an x-portkey-* header, in any spelling.
 func isPortkey(key string) bool {
 	return len(key) >= len(keyPrefix) && strings.EqualFold(key[:len(keyPrefix)], keyPrefix)
@@ -185,8 +183,14 @@ func (l layer) over(outer layer) layer {
 // isSet reports whether a field says anything.
 func isSet(f reflect.Value) bool {
 	switch f.Kind() {
-	case reflect.Interface:
-		return !f.IsNil() && isSet(f.Elem())
+	case reflect.Interface: // a Config, or a pointer to one
+		for f.Kind() == reflect.Interface || f.Kind() == reflect.Pointer {
+			if f.IsNil() {
+				return false
+			}
+			f = f.Elem()
+		}
+		return isSet(f)
 	case reflect.Map, reflect.Slice:
 		return f.Len() > 0
 	}
@@ -357,7 +361,9 @@ func (h *Headers) merge(over *Headers) {
 	extra := make(map[string]string, len(h.Extra)+len(over.Extra))
 	for _, m := range []map[string]string{h.Extra, over.Extra} {
 		for name, value := range m {
-			extra[http.CanonicalHeaderKey(name)] = value
+			if value != "" {
+				extra[http.CanonicalHeaderKey(name)] = value
+			}
 		}
 	}
 	// A header is in its field or in Extra, wherever it was set last.

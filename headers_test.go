@@ -452,6 +452,7 @@ func TestClientsCredentialIsDroppedWhenPortkeyHoldsOne(t *testing.T) {
 		{"provider slug", portkey.Headers{Provider: "@team"}, http.Header{}},
 		{"config with a provider", portkey.Headers{Config: portkey.ConfigJSON(`{"provider":"groq","api_key":"k"}`)}, http.Header{}},
 		{"config with targets", portkey.Headers{Config: portkey.ConfigJSON(`{"targets":[]}`)}, http.Header{}},
+		{"config with a model of Portkey's catalog", portkey.Headers{Config: portkey.ConfigJSON(`{"override_params":{"model":"@team/m"}}`)}, http.Header{}},
 		{"config with a virtual key", portkey.Headers{Config: portkey.ConfigJSON(`{"virtual_key":"vk"}`)}, http.Header{}},
 		{"forwarded", portkey.Headers{VirtualKey: "vk", ForwardHeaders: []string{"x-a", "x-api-KEY"}}, http.Header{"X-Api-Key": {"client"}}},
 		{"set on purpose", portkey.Headers{VirtualKey: "vk", Authorization: "Bearer own"}, http.Header{"Authorization": {"Bearer own"}}},
@@ -567,13 +568,18 @@ func TestAPIKeyInExtraGoesBeforeTheEnvironment(t *testing.T) {
 	if got := s.last(t).header.Values("X-Portkey-Api-Key"); !reflect.DeepEqual(got, []string{"pk-extra"}) {
 		t.Errorf("got %q, want pk-extra", got)
 	}
+	c = newClient(t, s, portkey.Options{Headers: portkey.Headers{Extra: map[string]string{"x-portkey-api-key": ""}}})
+	do(t, c, newRequest(t, t.Context(), "GET", openAIChat, ""))
+	if got := s.last(t).header.Values("X-Portkey-Api-Key"); !reflect.DeepEqual(got, []string{"pk-env"}) {
+		t.Errorf("got %q for an empty one, want pk-env", got)
+	}
 }
 
 // Somebody's own type can be a Config by embedding one. It would print what it holds.
 func TestForeignConfigIsRefused(t *testing.T) {
 	t.Parallel()
 	type foreign struct{ portkey.Config }
-	for _, c := range []portkey.Config{foreign{portkey.ConfigJSON(`{"api_key":"` + secret + `"}`)}, &foreign{}} {
+	for _, c := range []portkey.Config{foreign{portkey.ConfigJSON(`{"api_key":"` + secret + `"}`)}, &foreign{portkey.ConfigSlug("pc-1")}} {
 		h := portkey.Headers{Config: c}
 		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: h})
 		checkHeaderError(t, err, "x-portkey-config")
@@ -591,7 +597,7 @@ func TestConfigMayBeAPointer(t *testing.T) {
 	for _, tt := range []struct {
 		c    portkey.Config
 		want []string
-	}{{&slug, []string{"pc-1"}}, {&text, []string{string(text)}}, {&object, []string{string(text)}}, {none, nil}, {portkey.ConfigSlug(""), nil}} {
+	}{{new(portkey.ConfigSlug), nil}, {&portkey.ConfigObject{}, nil}, {&slug, []string{"pc-1"}}, {&text, []string{string(text)}}, {&object, []string{string(text)}}, {none, nil}, {portkey.ConfigSlug(""), nil}} {
 		ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Config: tt.c})
 		do(t, newClient(t, s, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, ""))
 		if got := s.last(t).header["X-Portkey-Config"]; !reflect.DeepEqual(got, tt.want) {
@@ -683,6 +689,7 @@ func TestHeaderSentOverLowerLevels(t *testing.T) {
 		{"empty on the request does not override", portkey.Headers{TraceID: "t1", SpanID: "s1"}, none,
 			http.Header{"X-Portkey-Trace-Id": {""}, "X-Portkey-Span-Id": {"", ""}, "x-portkey-debug": {}},
 			http.Header{"X-Portkey-Trace-Id": {"t1"}, "X-Portkey-Span-Id": {"s1"}}},
+		{"empty names in a list on the request", none, none, http.Header{"X-Portkey-Forward-Headers": {"x-a,, x-b,", ","}, "X-Portkey-Beta": {","}}, http.Header{"X-Portkey-Forward-Headers": {"x-a, x-b"}}},
 		{"empty and a value on the request", portkey.Headers{SpanID: "s1"}, none, http.Header{"X-Portkey-Span-Id": {"", "s2"}}, http.Header{"X-Portkey-Span-Id": {"s2"}}},
 		{"empty slices and maps are not set", portkey.Headers{ForwardHeaders: []string{"X-A"}},
 			portkey.Headers{ForwardHeaders: []string{}, SensitiveHeaders: []string{}, Metadata: portkey.Metadata{}, Extra: map[string]string{}},

@@ -14,7 +14,9 @@ import (
 // The client has no timeout; bound a call by its context.
 func OpenAIConfig(authToken string, t *Transport) openai.ClientConfig {
 	cfg := openai.DefaultConfig(authToken)
-	cfg.BaseURL = t.gateway.String()
+	if t != nil && t.settings != nil { // else each call says what is wrong
+		cfg.BaseURL = t.gateway.String()
+	}
 	cfg.HTTPClient = &http.Client{Transport: t}
 	return cfg
 }

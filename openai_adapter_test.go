@@ -75,6 +75,16 @@ func TestOpenAIConfigTalksToTheGateway(t *testing.T) {
 	}
 }
 
+func TestOpenAIConfigOfNoTransportFailsAtEachCall(t *testing.T) {
+	t.Parallel()
+	for _, tr := range []*portkey.Transport{nil, {}} {
+		_, err := openai.NewClientWithConfig(portkey.OpenAIConfig("sk", tr)).CreateChatCompletion(t.Context(), hello)
+		if err == nil || !strings.Contains(err.Error(), "NewTransport") {
+			t.Errorf("got %v, want an error that names NewTransport", err)
+		}
+	}
+}
+
 func TestWrapOpenAIConfigReroutesAnExistingClient(t *testing.T) {
 	t.Parallel()
 	gw := portkeytest.NewGateway(t)

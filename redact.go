@@ -203,6 +203,9 @@ func (u Upstream) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "%q at %s", u.Provider, showURL(u.BaseURL))
 }
 
+// MarshalJSON encodes u as it is printed.
+func (u Upstream) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(u)) }
+
 // LogValue is u, without a password that BaseURL must not have.
 func (u Upstream) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(u)) }
 

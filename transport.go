@@ -135,12 +135,15 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 	}
 
 	headers := opts.Headers
-	if headers.APIKey == "" && !anyKey(headers.Extra, isAPIKey) {
-		headers.APIKey = os.Getenv("PORTKEY_API_KEY")
-	}
 	static, err := newLayer(&headers)
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := static.line(keyAPIKey); !ok {
+		headers.APIKey = os.Getenv("PORTKEY_API_KEY")
+		if static, err = newLayer(&headers); err != nil {
+			return nil, err
+		}
 	}
 	t.static = &static
 	if _, err := compose(nil, new(layer), t.static, line{}, func() string { return "" }); err != nil {
@@ -251,7 +254,7 @@ type route struct {
 
 // route decides where req goes.
 func (t *Transport) route(req *http.Request) (route, error) {
-	if t.settings == nil {
+	if t == nil || t.settings == nil {
 		return route{}, errors.New("portkey: a Transport is made by NewTransport")
 	}
 	if req.URL == nil {

@@ -28,8 +28,11 @@ func init() {
 		}, "mode"),
 		"targets": list(isTarget), // refers to configKeys: hence init
 
+		"name":            isString,
 		"provider":        isProvider,
 		"api_key":         isString,
+		"virtual_key":     isString,
+		"prompt_id":       isString,
 		"custom_host":     isCustomHost,
 		"forward_headers": list(isString),
 		"weight":          isNumber,
@@ -70,6 +73,9 @@ func configFaults(config map[string]any) []string {
 	if _, old := config["options"]; old {
 		faults = append(faults, "options is of a form of configs that the gateway does not read any more")
 	}
+	if more := len(faults) - 20; more > 0 {
+		faults = append(faults[:20], fmt.Sprintf("and %d more", more))
+	}
 	return faults
 }
 
@@ -82,7 +88,7 @@ func isTarget(path string, v any) []string {
 	if !saysEnough(config) {
 		faults = append(faults, at(path, "", "needs provider and api_key, strategy and targets, or one of virtual_key, cache, retry, request_timeout, hooks and guardrails"))
 	}
-	if config["provider"] == "vertex-ai" && (!truthy(config["vertex_region"]) ||
+	if config["provider"] == "vertex-ai" && !truthy(config["virtual_key"]) && (!truthy(config["vertex_region"]) ||
 		!truthy(config["vertex_project_id"]) && !truthy(config["vertex_service_account_json"])) {
 		faults = append(faults, at(path, "provider", "vertex-ai needs vertex_region, and vertex_project_id or vertex_service_account_json"))
 	}
@@ -104,8 +110,6 @@ func saysEnough(c map[string]any) bool {
 		return true
 	}
 	provider, _ := c["provider"].(string)
-	override, _ := c["override_params"].(map[string]any)
-	model, _ := override["model"].(string)
 	return has("provider", "api_key") || has("strategy", "targets") ||
 		truthy(c["cache"]) || truthy(c["retry"]) || truthy(c["request_timeout"]) ||
 		has("before_request_hooks") || has("after_request_hooks") || has("input_guardrails") || has("output_guardrails") ||
@@ -114,19 +118,26 @@ func saysEnough(c map[string]any) bool {
 		provider == "vertex-ai" && truthy(c["vertex_region"]) ||
 		provider == "azure-openai" && truthy(c["azure_auth_mode"]) ||
 		// What only the hosted gateway takes.
-		has("virtual_key") || has("prompt_id") || has("forward_headers") || has("provider", "custom_host") ||
-		has("provider", "azure_endpoint_name") || has("provider", "azure_deployment_name") ||
-		strings.HasPrefix(provider, "@") || strings.HasPrefix(model, "@")
+		isHeld(c) || strings.HasPrefix(provider, "@") || has("forward_headers") ||
+		has("provider", "custom_host") || has("provider", "azure_endpoint_name") || has("provider", "azure_deployment_name")
+}
+
+// isHeld reports whether a config names a credential that Portkey holds.
+func isHeld(c map[string]any) bool {
+	override, _ := c["override_params"].(map[string]any)
+	model, _ := override["model"].(string)
+	return truthy(c["virtual_key"]) || truthy(c["prompt_id"]) || strings.HasPrefix(model, "@")
 }
 
 // conditionalFaults says why a conditional strategy would fail at the first call:
 // the gateway finds that out only then.
 func conditionalFaults(path string, strategy map[string]any, targets any) (faults []string) {
-	names := map[any]bool{}
+	names := map[string]bool{}
 	all, _ := targets.([]any)
 	for _, t := range all {
-		if target, ok := t.(map[string]any); ok && target["name"] != nil {
-			names[target["name"]] = true
+		target, _ := t.(map[string]any)
+		if name, ok := target["name"].(string); ok {
+			names[name] = true
 		}
 	}
 	conditions, ok := strategy["conditions"].([]any)

@@ -108,7 +108,11 @@ func (w *wire) carryOurs(key string, values []string) error {
 	}
 	value := values[0]
 	if isList(key) {
-		value = strings.Join(values, ",")
+		names := strings.Split(strings.Join(values, ","), ",")
+		names = slices.DeleteFunc(names, func(name string) bool { return strings.Trim(name, " ") == "" })
+		if value = strings.Join(names, ","); value == "" {
+			return nil
+		}
 	} else if slices.ContainsFunc(values, func(v string) bool { return v != value }) {
 		return &HeaderError{strings.ToLower(key), "is on the request more than once, with different values"}
 	}
