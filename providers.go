@@ -3,6 +3,7 @@ package portkey
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -78,6 +79,8 @@ func parseBaseURL(text string) (u *url.URL, fault string) {
 		return nil, "has no scheme http or https"
 	case u.Hostname() == "":
 		return nil, "has no host"
+	case u.Port() != "" && !isPort(u.Port()):
+		return nil, "has a port that is none"
 	case u.User != nil:
 		return nil, "has credentials in it"
 	case u.RawQuery != "" || u.ForceQuery:
@@ -89,4 +92,9 @@ func parseBaseURL(text string) (u *url.URL, fault string) {
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	return u, ""
+}
+
+func isPort(text string) bool {
+	n, err := strconv.Atoi(text)
+	return err == nil && 1 <= n && n <= 65535
 }

@@ -721,7 +721,7 @@ func TestBadBaseURLIsRefused(t *testing.T) {
 	for _, url := range []string{
 		"gw.SECRET/v1", "SECRET:8787", "//gw.SECRET", "http://", "http://:80", "file:///SECRET", "ftp://SECRET",
 		"http://u:SECRET@gw.example", "http://SECRET@gw.example", "http://gw.example/?k=SECRET", "http://gw.example?",
-		"http://gw.example#SECRET", "http://gw.example/#", "http://SECRET\n", " http://SECRET", "http:SECRET", "http://gw.example/a%2FSECRET",
+		"http://gw.example#SECRET", "http://gw.example/#", "http://SECRET\n", " http://SECRET", "http:SECRET", "http://gw.example/a%2FSECRET", "http://SECRET:0", "http://SECRET:65536",
 	} {
 		for name, opts := range map[string]portkey.Options{
 			"BaseURL":              {BaseURL: url},
