@@ -92,7 +92,7 @@ func isTarget(path string, v any) []string {
 		!truthy(config["vertex_project_id"]) && !truthy(config["vertex_service_account_json"])) {
 		faults = append(faults, at(path, "provider", "vertex-ai needs vertex_region, and vertex_project_id or vertex_service_account_json"))
 	}
-	if _, ok := config["strategy"]; ok && !truthyList(config["targets"]) {
+	if _, ok := config["strategy"]; ok && !hasElements(config["targets"]) {
 		// With an empty list the open-source gateway does not even answer.
 		faults = append(faults, at(path, "targets", "is empty, beside a strategy"))
 	}
@@ -181,9 +181,9 @@ func truthy(v any) bool {
 	return true
 }
 
-// truthyList reports whether v has elements, if it is a list; what is wrong with
+// hasElements reports whether v has elements, if it is a list; what is wrong with
 // another value is said elsewhere.
-func truthyList(v any) bool {
+func hasElements(v any) bool {
 	list, ok := v.([]any)
 	return !ok && v != nil || len(list) > 0
 }
