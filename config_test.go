@@ -201,15 +201,18 @@ func TestValidateNamesAllFaultsWithTheirPaths(t *testing.T) {
 		{`{"strategy":{},"targets":[],"retry":{},"cache":{"max_age":"1"},"weight":"1"}`,
 			[]string{"cache.mode is missing", "cache.max_age is not a number", "retry.attempts is missing", "strategy.mode is missing", "weight is not a number", "targets is empty"}},
 		{`{"strategy":{"mode":"fallback"},"cache":{"mode":"simple"}}`, []string{"targets is empty"}},
+		{`{"strategy":{"mode":"fallback"},"targets":[{"retry":{"attempts":1}},{"virtual_key":"vk"}]}`, []string{"targets[0] names no provider"}},
+		{`{"strategy":{"mode":"loadbalance"},"targets":[{"virtual_key":"vk","weight":0}]}`, []string{"targets have no weight"}},
+		{`{"strategy":{"mode":"loadbalance"},"targets":[{"virtual_key":"vk","weight":0},{"virtual_key":"vk"}]}`, nil},
 		{`{"provider":"OpenAI","api_key":1}`, []string{"api_key is not a string", "provider is not"}},
 		{`{"provider":"vertex-ai","api_key":"k"}`, []string{"provider vertex-ai needs"}},
 		{`{"provider":"openai","api_key":"k","custom_host":"ftp://x","forward_headers":"a","request_timeout":true,"on_status_codes":["429"],"strict_open_ai_compliance":"false","aws_region":1,"vertex_service_account_json":{"a":1},"input_guardrails":["a",{}],"after_request_hooks":[1]}`,
 			[]string{"after_request_hooks[0] is not an object", "aws_region is not a string", "custom_host has no scheme", "forward_headers is not a list",
 				"input_guardrails is neither", "on_status_codes[0] is not a number", "request_timeout is not a number", "strict_open_ai_compliance is not", "vertex_service_account_json is not"}},
-		{`{"strategy":{"mode":"conditional","default":"b","conditions":[{"query":{"metadata.a":{"$eg":1}},"then":"c"},{"then":"a"},{"query":{"$and":[{"params.x":{"$like":1}}]},"then":"a"}]},"targets":[{"name":"a","retry":{"attempts":1}}]}`,
+		{`{"strategy":{"mode":"conditional","default":"b","conditions":[{"query":{"metadata.a":{"$eg":1}},"then":"c"},{"then":"a"},{"query":{"$and":[{"params.x":{"$like":1}}]},"then":"a"}]},"targets":[{"name":"a","virtual_key":"vk"}]}`,
 			[]string{"strategy.conditions[0].query has an operator", "strategy.conditions[1].query is missing", "strategy.conditions[2].query.$and[0] has an operator",
 				"strategy.conditions[0].then names no target", "strategy.default names no target"}},
-		{`{"strategy":{"mode":"conditional"},"targets":[{"retry":{"attempts":1}}]}`, []string{"strategy.conditions is missing", "strategy.default names no target"}},
+		{`{"strategy":{"mode":"conditional"},"targets":[{"virtual_key":"vk"}]}`, []string{"strategy.conditions is missing", "strategy.default names no target"}},
 	}
 	for _, tt := range tests {
 		var c portkey.ConfigObject

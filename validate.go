@@ -85,18 +85,26 @@ func isTarget(path string, v any) []string {
 	if !ok {
 		return faults
 	}
-	if !saysEnough(config) {
+	strategy, hasStrategy := config["strategy"].(map[string]any)
+	switch {
+	case !saysEnough(config):
 		faults = append(faults, at(path, "", "needs provider and api_key, strategy and targets, or one of virtual_key, cache, retry, request_timeout, hooks and guardrails"))
+	case path != "" && !hasStrategy && !truthy(config["provider"]) && !isHeld(config):
+		faults = append(faults, at(path, "", "names no provider")) // which a whole config may leave to the header
 	}
 	if config["provider"] == "vertex-ai" && !truthy(config["virtual_key"]) && (!truthy(config["vertex_region"]) ||
 		!truthy(config["vertex_project_id"]) && !truthy(config["vertex_service_account_json"])) {
 		faults = append(faults, at(path, "provider", "vertex-ai needs vertex_region, and vertex_project_id or vertex_service_account_json"))
 	}
-	if _, ok := config["strategy"]; ok && !hasElements(config["targets"]) {
-		// With an empty list the open-source gateway does not even answer.
-		faults = append(faults, at(path, "targets", "is empty, beside a strategy"))
+	if targets, isList := config["targets"].([]any); hasStrategy && (isList || config["targets"] == nil) {
+		// Here the open-source gateway does not even answer.
+		if len(targets) == 0 {
+			faults = append(faults, at(path, "targets", "is empty, beside a strategy"))
+		} else if strategy["mode"] == "loadbalance" && weighNothing(targets) {
+			faults = append(faults, at(path, "targets", "have no weight together"))
+		}
 	}
-	if strategy, _ := config["strategy"].(map[string]any); strategy["mode"] == "conditional" {
+	if strategy["mode"] == "conditional" {
 		faults = append(faults, conditionalFaults(path, strategy, config["targets"])...)
 	}
 	return faults
@@ -181,11 +189,14 @@ func truthy(v any) bool {
 	return true
 }
 
-// hasElements reports whether v has elements, if it is a list; what is wrong with
-// another value is said elsewhere.
-func hasElements(v any) bool {
-	list, ok := v.([]any)
-	return !ok && v != nil || len(list) > 0
+func weighNothing(targets []any) bool {
+	for _, t := range targets {
+		target, _ := t.(map[string]any)
+		if weight, ok := target["weight"].(float64); !ok || weight > 0 {
+			return false // without one it is 1
+		}
+	}
+	return len(targets) > 0
 }
 
 func isString(path string, v any) []string {
@@ -259,6 +270,9 @@ func isQuery(path string, v any) (faults []string) {
 			}
 		}
 		operators, _ := query[key].(map[string]any)
+		if list, _ := query[key].([]any); len(list) > 0 {
+			faults = append(faults, path+" compares with a list without $in or $nin")
+		}
 		for _, op := range slices.Sorted(maps.Keys(operators)) {
 			if !slices.Contains(queryOperators, op) {
 				faults = append(faults, path+" has an operator that is not one of "+strings.Join(queryOperators, " "))
