@@ -87,7 +87,7 @@ func parseBaseURL(text string) (u *url.URL, fault string) {
 		return nil, "has a query"
 	case strings.Contains(text, "#"):
 		return nil, "has a fragment"
-	case u.RawPath != "" || u.EscapedPath() != u.Path:
+	case u.EscapedPath() != u.Path:
 		return nil, "has an escaped character in its path"
 	}
 	u.Path = strings.TrimRight(u.Path, "/")

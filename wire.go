@@ -140,7 +140,7 @@ func isOurs(key string, levels []*layer) bool {
 			return true
 		}
 	}
-	return isPortkey(key) || knownKeys[key]
+	return knownKeys[key]
 }
 
 // putMetadata puts in the metadata of all levels.
@@ -183,7 +183,7 @@ func (w *wire) putTrace(id string, newID func() string) error {
 // says where the gateway sends it. A config object without a provider does not:
 // the gateway refuses that alone.
 func (w *wire) putProvider(provider line) {
-	config := strings.Join(w.header[keyConfig], "")
+	config := w.header.Get(keyConfig)
 	routes := config != "" && (w.holds || !isJSON(config))
 	if provider.value != "" && !w.has(keyVirtualKey) && !routes {
 		w.putLine(provider)
@@ -197,7 +197,7 @@ func (w *wire) dropCredentials(levels ...*layer) {
 	if !w.holds {
 		return
 	}
-	forwarded := strings.Join(w.header[keyForward], ",")
+	forwarded := w.header.Get(keyForward)
 	for _, key := range credentialKeys {
 		if listNames(forwarded, key) {
 			continue

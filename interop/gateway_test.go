@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,10 @@ func TestMain(m *testing.M) {
 	os.Unsetenv("PORTKEY_API_KEY")
 	os.Unsetenv("PORTKEY_BASE_URL")
 
+	// An httptest.Server that closes would close its idle connections under
+	// another test's hands.
+	http.DefaultTransport = onlyRoundTrip{http.DefaultTransport}
+
 	code := m.Run()
 	if gateway.stop != nil {
 		gateway.stop()
@@ -33,6 +38,8 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+type onlyRoundTrip struct{ http.RoundTripper }
 
 // gateway is the one gateway process that all tests share.
 var gateway struct {

@@ -11,6 +11,10 @@ import (
 	"github.com/portkey-go/portkey/portkeytest"
 )
 
+// client is apart from http.DefaultClient, whose idle connections a Gateway that
+// closes would close under another test's hands.
+var client = &http.Client{Transport: new(http.Transport)}
+
 func post(t *testing.T, gw *portkeytest.Gateway, body string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), "POST", gw.URL()+"/chat/completions", strings.NewReader(body))
@@ -18,7 +22,7 @@ func post(t *testing.T, gw *portkeytest.Gateway, body string, header http.Header
 		t.Fatal(err)
 	}
 	req.Header = header
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +59,7 @@ func TestGatewayAnswersLikeTheRealOne(t *testing.T) {
 	if resp.ContentLength != -1 || !strings.HasSuffix(body, "data: [DONE]\n\n") {
 		t.Errorf("streamed: got length %d and %q, want a stream that ends with [DONE]", resp.ContentLength, body)
 	}
-	resp, err := http.Get(gw.URL() + "/chat/completions")
+	resp, err := client.Get(gw.URL() + "/chat/completions")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +92,7 @@ func TestGatewayStopsWithTheTest(t *testing.T) {
 	t.Parallel()
 	var gw *portkeytest.Gateway
 	t.Run("inner", func(t *testing.T) { gw = portkeytest.NewGateway(t) })
-	if resp, err := http.Get(gw.URL()); err == nil {
+	if resp, err := client.Get(gw.URL()); err == nil {
 		resp.Body.Close()
 		t.Error("the gateway still answers")
 	}
