@@ -304,8 +304,9 @@ func nameFault(name string) string {
 // come in several lines.
 func isList(key string) bool { return key == keyBeta || key == keyForward || key == keySensitive }
 
-// listFault says why value cannot be a list of names. The headers that the documentation forbids to forward are those by which a cloud's metadata
-// service is tricked; content-length has the gateway fail.
+// listFault says why value cannot be a list of names. The headers that the
+// documentation forbids to forward are those by which a cloud's metadata service
+// is tricked; content-length has the gateway fail.
 func listFault(key, value string) string {
 	for name := range strings.SplitSeq(value, ",") {
 		name = strings.Trim(name, " ")
