@@ -97,7 +97,7 @@ func isTarget(path string, v any) []string {
 		faults = append(faults, at(path, "provider", "vertex-ai needs vertex_region, and vertex_project_id or vertex_service_account_json"))
 	}
 	if targets, isList := config["targets"].([]any); hasStrategy && (isList || config["targets"] == nil) {
-		// Here the open-source gateway does not even answer.
+		// The open-source gateway finds no target then, and fails or never answers the call.
 		if len(targets) == 0 {
 			faults = append(faults, at(path, "targets", "is empty, beside a strategy"))
 		} else if strategy["mode"] == "loadbalance" && weighNothing(targets) {

@@ -8,8 +8,8 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,7 +45,10 @@ var configDifferences = map[string]struct {
 	"custom_host with a fragment":     {"Validate", "the endpoint's path is put behind it: nothing good comes of it"},
 	"custom_host with an escape":      {"Validate", "as everywhere in the library: what is escaped gets lost on the way"},
 	"custom_host too long":            {"Validate", "documented, and so refused by the hosted gateway"},
-	"odd query":                       {"Validate", "it is no query, and holds always"},
+	"part of a query that is none":    {"Validate", "it holds always, whatever it was to say"},
+	"name that is not text":           {"Validate", "no condition can name such a target"},
+	"virtual_key that is not text":    {"Validate", "the open-source gateway does not look at it"},
+	"prompt_id that is not text":      {"Validate", "the open-source gateway does not look at it"},
 	"conditional without default":     {"Validate", "fails as soon as no condition holds"},
 	"default that is not reached":     {"Validate", "fails as soon as no condition holds"},
 	"condition that is not reached":   {"Validate", "fails as soon as the condition is tried"},
@@ -251,10 +254,17 @@ var configForms = []configCase{
 	{"strategy", `{"strategy":{"mode":"single","default":"nobody"},"targets":[` + someTarget + `]}`, ""},
 	{"strategy", `{"strategy":{"mode":"fallback","conditions":[]},"targets":[` + someTarget + `]}`, ""},
 	{"no targets", `{"strategy":{"mode":"single"},"targets":[]}`, "targets"}, // for more see unanswered
+	{"no targets", `{"strategy":{"mode":"fallback"},"cache":{"mode":"simple"}}`, "targets"},
 	{"target of no provider", `{"cache":{"mode":"simple"}}`, ""},
 	{"target of no provider", `{"retry":{"attempts":1}}`, ""},
 
 	{"target virtual_key", `{"virtual_key":"vk-1"}`, ""},
+	{"target virtual_key", `{"provider":"openai","virtual_key":"vk-1"}`, ""},
+	{"target virtual_key", `{"provider":"vertex-ai","virtual_key":"vk-1"}`, ""},
+	{"name that is not text", `{"name":1}`, "name"},
+	{"name that is not text", `{"name":null}`, "name"},
+	{"virtual_key that is not text", `{"virtual_key":1}`, "virtual_key"},
+	{"prompt_id that is not text", `{"prompt_id":["pp-1"]}`, "prompt_id"},
 	{"target prompt_id", `{"prompt_id":"pp-1"}`, ""},
 	{"target forward_headers", `{"forward_headers":["X-Tenant"]}`, ""},
 	{"target forward_headers", `{"provider":"openai","forward_headers":["authorization"]}`, ""},
@@ -326,7 +336,14 @@ func conditionalForms() (forms []configCase) {
 	} {
 		add("unknown operator", querying(query, "a", "b"), "strategy.conditions[0].query")
 	}
-	for _, query := range []string{`{"$or":[null]}`, `{"$and":[1]}`, `{"$and":["x"]}`, `{"$or":[["x"]]}`, `{"$or":"x"}`, `{"$and":null}`} {
+	for _, query := range []string{`{"$and":[1]}`, `{"$and":["x"]}`, `{"$or":[["x"]]}`} {
+		add("part of a query that is none", querying(query, "a", "b"), "strategy.conditions[0].query")
+	}
+	add("null in a query", querying(`{"$or":[null]}`, "a", "b"), "strategy.conditions[0].query.$or[0]")
+	for _, query := range []string{
+		`{"$or":"x"}`, `{"$and":null}`, `{"metadata.plan":null}`, `{"metadata.plan":[]}`, `{"plan":1}`,
+		`{"metadata.plan":{"$in":"paid"}}`, `{"metadata.plan":{"$regex":"("}}`, `{"metadata.plan":{"$gt":true}}`,
+	} {
 		add("odd query", querying(query, "a", "b"), "")
 	}
 	add("default that names no target", querying(`{"metadata.plan":"free"}`, "a", "nobody"), "strategy.default")
@@ -349,12 +366,24 @@ func conditionalForms() (forms []configCase) {
 // atDepths returns a part of a config as the config, as a target and as a target
 // of a target. What does not stand by itself is added to a provider and its key.
 func atDepths(c configCase) []configCase {
+	text := c.standalone()
+	in := func(prefix, format string) configCase {
+		return configCase{c.kind, fmt.Sprintf(format, text), c.pathIn(prefix)}
+	}
+	return []configCase{
+		in("", `%s`),
+		in("targets[0]", `{"strategy":{"mode":"fallback"},"targets":[%s]}`),
+		in("targets[0].targets[0]", `{"strategy":{"mode":"loadbalance"},"targets":[{"strategy":{"mode":"single"},"targets":[%s]}]}`),
+	}
+}
+
+// standalone returns a part of a config as a config.
+func (c configCase) standalone() string {
 	var part map[string]any
 	if err := json.Unmarshal([]byte(c.text), &part); err != nil {
 		panic(fmt.Sprintf("%s: %v", c.text, err))
 	}
-	_, hasStrategy := part["strategy"]
-	if !hasStrategy && !strings.HasPrefix(c.kind, "target") {
+	if _, ok := part["strategy"]; !ok && !strings.HasPrefix(c.kind, "target") {
 		whole := map[string]any{"provider": "openai", "api_key": "k1"}
 		maps.Copy(whole, part)
 		part = whole
@@ -363,24 +392,22 @@ func atDepths(c configCase) []configCase {
 	if err != nil {
 		panic(err)
 	}
-	deep := func(prefix, format string) configCase {
-		path := c.path
-		if rest, ok := strings.CutPrefix(path, "<"); ok { // the part itself
-			path = strings.TrimSuffix(prefix, ".") + " " + rest
-		} else if path != "" {
-			path = prefix + path
-		}
-		return configCase{c.kind, fmt.Sprintf(format, text), path}
+	return string(text)
+}
+
+// pathIn returns the path of the fault of a part that is at prefix. A fault that
+// begins with "<" is that of the part itself.
+func (c configCase) pathIn(prefix string) string {
+	fault, whole := strings.CutPrefix(c.path, "<")
+	switch {
+	case whole && prefix == "":
+		return "the config " + fault
+	case whole:
+		return prefix + " " + fault
+	case prefix == "" || fault == "":
+		return fault
 	}
-	all := []configCase{
-		deep("targets[0].", `{"strategy":{"mode":"fallback"},"targets":[%s]}`),
-		deep("targets[0].targets[0].", `{"strategy":{"mode":"loadbalance"},"targets":[{"strategy":{"mode":"single"},"targets":[%s]}]}`),
-	}
-	root := configCase{c.kind, string(text), c.path}
-	if rest, ok := strings.CutPrefix(c.path, "<"); ok {
-		root.path = "the config " + rest
-	}
-	return append(all, root)
+	return prefix + "." + fault
 }
 
 // generateConfigCases returns every key of every type but its own, configForms and
@@ -403,16 +430,59 @@ func generateConfigCases(r *rand.Rand) (cases []configCase) {
 		configCase{"old config", `{"provider":"openai","api_key":"k","options":[{"provider":"openai"}]}`, "options"},
 		configCase{"old config", `{"strategy":{"mode":"single"},"targets":[` + someTarget + `],"options":{}}`, "options"},
 	)
+
+	var valid, broken []configCase
+	for _, p := range parts {
+		_, differs := configDifferences[p.kind]
+		reached := !strings.HasPrefix(p.kind, "not ") && !strings.HasPrefix(p.kind, "bad ")
+		switch {
+		case differs || p.kind == "target of no provider": // a tree's call may not reach it
+		case p.path == "" && reached:
+			valid = append(valid, p)
+		case !reached: // found before the call, wherever it is
+			broken = append(broken, p)
+		}
+	}
+	for range 100 {
+		text, _ := randomTree(r, 2, valid, nil)
+		cases = append(cases, configCase{"tree", text, ""})
+		text, path := randomTree(r, 2, valid, &broken[r.IntN(len(broken))])
+		cases = append(cases, configCase{"tree with one fault", text, path})
+	}
 	r.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
 	return cases
 }
 
-// unanswered are configs that the gateway cannot be asked about: it looks for a
-// target for ever, and answers nobody any more.
+// randomTree returns a config of valid parts, and of one that has a fault, with
+// the path of that.
+func randomTree(r *rand.Rand, depth int, valid []configCase, fault *configCase) (text, path string) {
+	if depth == 0 || r.IntN(4) == 0 {
+		part := valid[r.IntN(len(valid))]
+		if fault != nil {
+			part = *fault
+		}
+		return part.standalone(), part.path
+	}
+	targets := make([]string, 1+r.IntN(3))
+	broken := r.IntN(len(targets))
+	for i := range targets {
+		if i != broken || fault == nil {
+			targets[i], _ = randomTree(r, depth-1, valid, nil)
+			continue
+		}
+		targets[i], path = randomTree(r, depth-1, valid, fault)
+		path = fmt.Sprintf("targets[%d].%s", i, path)
+	}
+	mode := []string{"single", "fallback", "loadbalance"}[r.IntN(3)]
+	more := []string{"", `,"cache":{"mode":"simple"}`, `,"retry":{"attempts":1}`, `,"request_timeout":60000`}[r.IntN(4)]
+	return fmt.Sprintf(`{"strategy":{"mode":%q},"targets":[%s]%s}`, mode, strings.Join(targets, ","), more), path
+}
+
+// unanswered are configs that the gateway cannot be asked about: it finds no
+// target, and then never answers the call, or ends itself.
 var unanswered = []string{
 	`{"strategy":{"mode":"fallback"},"targets":[]}`,
 	`{"strategy":{"mode":"loadbalance"},"targets":[]}`,
-	`{"strategy":{"mode":"fallback"},"cache":{"mode":"simple"}}`,
 	`{"strategy":{"mode":"loadbalance"},"targets":[{"provider":"openai","api_key":"k","weight":0}]}`,
 }
 
@@ -520,8 +590,8 @@ func TestValidateJudgesAsTheGatewayDoes(t *testing.T) {
 		}
 	})
 	t.Logf("%d cases: %v", len(cases), counts)
-	for kind, d := range configDifferences {
-		if used[kind] == 0 {
+	for _, kind := range slices.Sorted(maps.Keys(configDifferences)) {
+		if d := configDifferences[kind]; used[kind] == 0 {
 			t.Errorf("%s: both judge it alike, but it is listed as refused by %s (%s)", kind, d.refusedBy, d.reason)
 		}
 	}
@@ -591,4 +661,28 @@ func inParallel(n int, f func(i int)) {
 	wg.Wait()
 }
 
-var _ = reflect.DeepEqual
+// A guardrail of a config is told the metadata.
+func TestMetadataArrivesIntact(t *testing.T) {
+	t.Parallel()
+	const text = "Zoë gôld 金 🥇 \u0080\u2028 \"\\\n"
+	u := newUpstream(t, nil)
+	hook := newUpstream(t, reply(http.StatusOK, `{"verdict":true}`))
+	client := rerouted(t, portkey.Headers{
+		CustomHost: u.URL + "/v1",
+		Metadata:   portkey.Metadata{"_user": text, text: "x"},
+		Config: portkey.ConfigObject{
+			Provider: "openai", APIKey: "k1",
+			InputGuardrails: []any{map[string]any{"default.webhook": map[string]any{"webhookURL": hook.URL}, "deny": true}},
+		},
+	})
+
+	chat(t, bounded(t), client, "m1")
+
+	u.only(t)
+	told := hook.only(t)
+	var body struct{ Metadata map[string]string }
+	if err := json.Unmarshal(told.Body, &body); err != nil {
+		t.Fatal(err)
+	}
+	check(t, "metadata", fmt.Sprintf("%q", body.Metadata), fmt.Sprintf("%q", map[string]string{"_user": text, text: "x"}))
+}
