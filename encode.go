@@ -44,6 +44,10 @@ const (
 	keyPrefix         = "X-Portkey-"
 	keyAPIKey         = "X-Portkey-Api-Key"
 	keyAuthorization  = "Authorization"
+	keyAzureAuth      = "X-Portkey-Azure-Auth-Mode"
+	keyAzureKey       = "Api-Key"
+	keyAzureToken     = "X-Portkey-Azure-Ad-Token"
+	keyAzureVersion   = "X-Portkey-Azure-Api-Version"
 	keyBeta           = "X-Portkey-Beta"
 	keyConfig         = "X-Portkey-Config"
 	keyCustomHost     = "X-Portkey-Custom-Host"
@@ -61,7 +65,7 @@ const (
 )
 
 // credentialKeys are the headers in which clients send a provider's credential.
-var credentialKeys = []string{keyAuthorization, "Api-Key", "X-Api-Key", "X-Goog-Api-Key"}
+var credentialKeys = []string{keyAuthorization, keyAzureKey, "X-Api-Key", "X-Goog-Api-Key"}
 
 // knownKeys are the headers that have a field, or are a credential.
 var knownKeys = func() map[string]bool {

@@ -44,11 +44,15 @@ type Options struct {
 	// $PORTKEY_API_KEY; the hosted gateway needs one, a self-hosted one does not.
 	Headers Headers
 
-	// Upstreams are providers' base URLs to reroute, beyond the known ones (at
-	// present https://api.openai.com/v1). They go before those.
+	// Upstreams are providers' base URLs to reroute, beyond the known ones
+	// (https://api.openai.com/v1, https://api.anthropic.com/v1, Azure OpenAI and
+	// about fifty more: see providers.go). They go before those.
 	//
-	// What is under the host of one but not under its base URL is no API call, and
-	// is refused like any request to an unknown host: Filter lets it past.
+	// What is under a provider's host but not under its base URL is no API call.
+	// Nor is, under a known one, what has an oauth, oauth2 or .well-known in its
+	// path: some SDKs exchange credentials with the http.Client that they are
+	// given, and that is not for the gateway to see. Both are refused like a
+	// request to an unknown host, and Filter lets them past.
 	Upstreams []Upstream
 
 	// Filter says which requests are the Transport's; nil means every one. A
@@ -146,7 +150,7 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 		}
 	}
 	t.static = &static
-	if _, err := compose(nil, new(layer), t.static, line{}, func() string { return "" }); err != nil {
+	if _, err := compose(nil, new(layer), t.static, &route{}, func() string { return "" }); err != nil {
 		return nil, err
 	}
 	hosted, _ := parseBaseURL(DefaultBaseURL)
@@ -164,7 +168,7 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 		if err != nil {
 			return nil, fmt.Errorf("portkey: Upstreams[%d].Provider: %w", i, err)
 		}
-		own[i] = upstream{base, provider}
+		own[i] = newUpstream(base, provider)
 	}
 	t.upstreams = byHost(own)
 	return t, nil
@@ -244,10 +248,13 @@ func (t *Transport) CloseIdleConnections() {
 
 // A route is where a request goes.
 type route struct {
-	gateway  bool     // to the gateway, with Portkey's headers; else to its own URL, without
-	url      *url.URL // at the gateway
-	provider line     // whose API the client meant to call
-	traceID  string   // of the hop before, for a redirect
+	gateway bool     // to the gateway, with Portkey's headers; else to its own URL, without
+	url     *url.URL // at the gateway
+	says    []line   // what the URL that the client asked for says: the provider, and then the rest
+	traceID string   // of the hop before, for a redirect
+
+	rerouted        bool // the client asked for a provider's URL
+	readsCredential bool // the gateway does, instead of handing it on
 
 	drop func(key string) bool // the headers that do not go elsewhere
 }
@@ -272,8 +279,8 @@ func (t *Transport) route(req *http.Request) (route, error) {
 		if redirect { // it goes on as what it was
 			last := req.Response.Request.Header
 			to.traceID = last.Get(keyTrace)
-			if to.provider.value == "" {
-				to.provider, _ = newLine(keyProvider, last.Get(keyProvider))
+			if len(to.says) == 0 {
+				to.says = saidBefore(last)
 			}
 		}
 		return to, nil
@@ -307,29 +314,25 @@ func (t *Transport) trail(req *http.Request) (kept, been bool) {
 // target returns where at the gateway req goes, if it is a request for it.
 func (t *Transport) target(req *http.Request) (route, bool) {
 	if t.isGateway(req.URL, req.Host) {
-		return route{gateway: true, url: req.URL}, true
+		return t.direct(req.URL), true
 	}
 	if req.Response != nil {
 		// The client resolved the Location against the URL it asked for. It is
 		// relative to the one that answered.
 		if u, err := req.Response.Location(); err == nil && t.isGateway(u, "") && u.RequestURI() == req.URL.RequestURI() {
-			return route{gateway: true, url: u}, true
+			return t.direct(u), true
 		}
 	}
 	if req.Host != "" && req.Host != req.URL.Host {
 		return route{}, false
 	}
-	for _, up := range t.upstreams[req.URL.Host] {
-		if path, raw, ok := up.rest(req.URL); ok {
-			u := *req.URL
-			u.Scheme, u.Host, u.Path = t.gateway.Scheme, t.gateway.Host, t.gateway.Path+path
-			if raw != "" {
-				u.RawPath = t.gateway.Path + raw
-			}
-			return route{gateway: true, url: &u, provider: up.provider}, true
-		}
-	}
-	return route{}, false
+	return t.reroute(req.URL)
+}
+
+// direct returns the route of a request that is for the gateway itself.
+func (t *Transport) direct(u *url.URL) route {
+	endpoint := strings.TrimPrefix(u.Path, t.gateway.Path)
+	return route{gateway: true, url: u, readsCredential: readsCredential(endpoint)}
 }
 
 // isGateway reports whether a request with this URL, and this Host if it is not
@@ -374,7 +377,7 @@ func (t *Transport) fill(req *http.Request, to route, c *call) (*http.Request, e
 	if c.err != nil {
 		return nil, c.err
 	}
-	header, err := compose(req.Header, &c.layer, t.static, to.provider, func() string {
+	w, err := compose(req.Header, &c.layer, t.static, &to, func() string {
 		if to.traceID != "" {
 			return to.traceID
 		}
@@ -385,7 +388,10 @@ func (t *Transport) fill(req *http.Request, to route, c *call) (*http.Request, e
 	}
 	out := *req // not Clone: it would copy the trailers, which are filled in while the body is read
 	u := *to.url
-	out.URL, out.Host, out.Header = &u, u.Host, header
+	if w.holds && len(to.says) > 0 && to.says[0].value == google {
+		u.RawQuery = withoutKey(u.RawQuery)
+	}
+	out.URL, out.Host, out.Header = &u, u.Host, w.header
 	return &out, nil
 }
 
@@ -424,7 +430,7 @@ func (e *RouteError) Error() string {
 		return "portkey: refused a redirect that would carry the request body to " + e.URL + ", away from the gateway " + e.Gateway
 	}
 	return "portkey: " + e.URL + " is neither at the gateway " + e.Gateway +
-		" nor a known provider's: see Options.BaseURL, Upstreams and Filter"
+		" nor part of a known provider's API: see Options.BaseURL, Upstreams and Filter"
 }
 
 // redactURL returns what can be shown of u.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -18,11 +19,10 @@ type wire struct {
 	holds       bool // Portkey certainly holds the provider's credential
 }
 
-// compose returns the header of a request that carries own, with what the call's
-// contexts and the Transport's Options add. provider is that of a rerouted
-// request, and newID makes a trace ID.
-func compose(own http.Header, call, static *layer, provider line, newID func() string) (http.Header, error) {
-	size := len(own) + len(call.lines) + len(static.lines) + 3 // trace, metadata, provider
+// compose makes the header of a request that carries own and goes to to, with
+// what the call's contexts and the Transport's Options add. newID makes a trace ID.
+func compose(own http.Header, call, static *layer, to *route, newID func() string) (*wire, error) {
+	size := len(own) + len(call.lines) + len(static.lines) + len(to.says) + 3 // trace, metadata, credential
 	w := &wire{header: make(http.Header, size), values: make([]string, 0, size)}
 	if err := w.carry(own, call, static); err != nil {
 		return nil, err
@@ -33,12 +33,16 @@ func compose(own http.Header, call, static *layer, provider line, newID func() s
 		delete(w.header, keyRefresh) // what kept lower levels out
 	}
 	w.putMetadata(call, static)
-	w.putProvider(provider)
-	w.dropCredentials(call, static)
+	w.putSaid(to.says)
+	if w.holds {
+		w.dropCredentials(call, static)
+	} else {
+		w.carryCredential(to)
+	}
 	if err := w.putTrace(cmp.Or(call.traceID, static.traceID), newID); err != nil {
 		return nil, err
 	}
-	return w.header, sizeFault(w.header)
+	return w, sizeFault(w.header)
 }
 
 func (w *wire) has(key string) bool { _, ok := w.header[key]; return ok }
@@ -179,24 +183,41 @@ func (w *wire) putTrace(id string, newID func() string) error {
 	return nil
 }
 
-// putProvider puts in the provider of a rerouted request, unless something else
-// says where the gateway sends it. A config object without a provider does not:
-// the gateway refuses that alone.
-func (w *wire) putProvider(provider line) {
+// putSaid puts in what the URL says that the client asked for: the provider,
+// unless something else says where the gateway sends the call, and what that
+// provider needs. A config object without a provider does not say it: the gateway
+// refuses that alone.
+func (w *wire) putSaid(says []line) {
 	config := w.header.Get(keyConfig)
 	routes := config != "" && (w.holds || !isJSON(config))
-	if provider.value != "" && !w.has(keyVirtualKey) && !routes {
-		w.putLine(provider)
+	if len(says) == 0 || w.has(keyVirtualKey) || routes {
+		return
 	}
+	if w.putLine(says[0]); w.header.Get(keyProvider) != says[0].value {
+		return
+	}
+	for _, l := range says[1:] {
+		w.putLine(l)
+	}
+}
+
+// saidBefore returns what an earlier hop's URL said.
+func saidBefore(h http.Header) (says []line) {
+	if h.Get(keyProvider) == "" {
+		return nil
+	}
+	for _, key := range saidKeys {
+		if value := h.Get(key); value != "" {
+			says = append(says, line{key: key, value: value})
+		}
+	}
+	return says
 }
 
 // dropCredentials takes out the credential that the client itself sends, if
 // Portkey holds one: on some routes the gateway would hand the client's to
 // another provider. What a level sets on purpose, or forwards, stays.
 func (w *wire) dropCredentials(levels ...*layer) {
-	if !w.holds {
-		return
-	}
 	forwarded := w.header.Get(keyForward)
 	for _, key := range credentialKeys {
 		if listNames(forwarded, key) {
@@ -208,6 +229,45 @@ func (w *wire) dropCredentials(levels ...*layer) {
 				w.putLine(ln)
 			}
 		}
+	}
+}
+
+// withoutKey takes out the credential that clients of Google may have in the query.
+func withoutKey(query string) string {
+	pairs := strings.Split(query, "&")
+	return strings.Join(slices.DeleteFunc(pairs, func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(name)
+		return err != nil || name == "key"
+	}), "&")
+}
+
+// carryCredential puts the client's credential where the gateway reads it. That
+// is Authorization, but for an Entra token of Azure.
+func (w *wire) carryCredential(to *route) {
+	provider, config := w.header.Get(keyProvider), w.header.Get(keyConfig)
+	if provider == azureOpenAI && to.readsCredential {
+		key := w.header.Get(keyAzureKey)
+		token, bearer := strings.CutPrefix(w.header.Get(keyAuthorization), "Bearer ")
+		if key != "" {
+			w.put(keyAuthorization, "Bearer "+key)
+			if !listNames(w.header.Get(keyForward), keyAzureKey) {
+				delete(w.header, keyAzureKey)
+			}
+		} else if bearer && to.rerouted && !w.has(keyAzureToken) {
+			w.put(keyAzureToken, token)
+			delete(w.header, keyAuthorization)
+		}
+	}
+
+	// Of no credential at all the gateway makes "Bearer undefined". An empty one
+	// leaves it to the provider to say what is missing.
+	if !to.rerouted || !isKnown(provider) || slices.ContainsFunc(credentialKeys, w.has) {
+		return
+	}
+	configured := config != "" && (!isJSON(config) || strings.Contains(config, `"api_key"`))
+	if !configured && !w.has(keyAzureToken) && !w.has(keyAzureAuth) && !to.url.Query().Has("key") {
+		w.put(keyAuthorization, "")
 	}
 }
 
