@@ -207,8 +207,8 @@ func saidBefore(h http.Header) (says []line) {
 		return nil
 	}
 	for _, key := range saidKeys {
-		if value := h.Get(key); value != "" {
-			says = append(says, line{key: key, value: value})
+		if l, err := newLine(key, h.Get(key)); err == nil && l.value != "" {
+			says = append(says, l)
 		}
 	}
 	return says
@@ -238,7 +238,7 @@ func withoutKey(query string) string {
 	return strings.Join(slices.DeleteFunc(pairs, func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		name, err := url.QueryUnescape(name)
-		return err != nil || name == "key"
+		return err == nil && name == "key"
 	}), "&")
 }
 
