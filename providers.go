@@ -226,7 +226,6 @@ func (up *upstream) route(u, gateway *url.URL) (route, bool) {
 	if !ok || endpoint != "" && endpoint[0] != '/' || up.unifiedOnly && !unified[endpoint] {
 		return route{}, false
 	}
-	to := route{gateway: true, rerouted: true, says: slices.Clip(up.says), readsCredential: readsCredential(endpoint)}
 
 	if !unified[endpoint] {
 		client := up.client
@@ -235,6 +234,7 @@ func (up *upstream) route(u, gateway *url.URL) (route, bool) {
 		}
 		endpoint = client + endpoint
 	}
+	to := route{gateway: true, rerouted: true, says: slices.Clip(up.says), readsCredential: readsCredential(endpoint)}
 	at := *u
 	at.Scheme, at.Host = gateway.Scheme, gateway.Host
 	at.Path = gateway.Path + endpoint
@@ -251,11 +251,10 @@ func (up *upstream) route(u, gateway *url.URL) (route, bool) {
 		to.says = append(to.says, line{key: partKey(p.name), value: p.value})
 	}
 	if up.known && to.readsCredential && up.says[0].value == azureOpenAI {
-		version, err := newLine(keyAzureVersion, u.Query().Get("api-version"))
-		if err != nil {
-			return route{}, false
+		// In the query it goes along too. So one that cannot be in a header still does.
+		if l, err := newLine(keyAzureVersion, u.Query().Get("api-version")); err == nil && l.value != "" {
+			to.says = append(to.says, l)
 		}
-		to.says = append(to.says, version)
 	}
 	return to, true
 }

@@ -37,7 +37,7 @@ func compose(own http.Header, call, static *layer, to *route, newID func() strin
 	if w.holds {
 		w.dropCredentials(call, static)
 	} else {
-		w.carryCredential(to)
+		w.carryCredential(own, to)
 	}
 	if err := w.putTrace(cmp.Or(call.traceID, static.traceID), newID); err != nil {
 		return nil, err
@@ -243,8 +243,8 @@ func withoutKey(query string) string {
 }
 
 // carryCredential puts the client's credential where the gateway reads it. That
-// is Authorization, but for an Entra token of Azure.
-func (w *wire) carryCredential(to *route) {
+// is Authorization, but for an Entra token, which Azure's clients send there.
+func (w *wire) carryCredential(own http.Header, to *route) {
 	provider, config := w.header.Get(keyProvider), w.header.Get(keyConfig)
 	if provider == azureOpenAI && to.readsCredential {
 		key := w.header.Get(keyAzureKey)
@@ -254,7 +254,7 @@ func (w *wire) carryCredential(to *route) {
 			if !listNames(w.header.Get(keyForward), keyAzureKey) {
 				delete(w.header, keyAzureKey)
 			}
-		} else if bearer && to.rerouted && !w.has(keyAzureToken) {
+		} else if bearer && to.rerouted && !w.has(keyAzureToken) && anyKey(own, isAuthorization) {
 			w.put(keyAzureToken, token)
 			delete(w.header, keyAuthorization)
 		}
@@ -270,6 +270,8 @@ func (w *wire) carryCredential(to *route) {
 		w.put(keyAuthorization, "")
 	}
 }
+
+func isAuthorization(key string) bool { return strings.EqualFold(key, keyAuthorization) }
 
 // maxHeaderBytes is how much header the gateway takes: Node's default. Beyond
 // that it answers 431 with an empty body, which nobody can make sense of.
