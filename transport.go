@@ -117,11 +117,11 @@ type settings struct {
 var _ http.RoundTripper = (*Transport)(nil)
 
 // NewTransport returns a Transport that sends through base; nil means
-// http.DefaultTransport, looked up at each request. Everything about opts that
-// can be checked is checked here: an error is a [*HeaderError] for a header's
-// value, or names the option.
+// http.DefaultTransport, looked up at each request. [NewRetryTransport] makes one
+// that tries again. Everything about opts that can be checked is checked here: an
+// error is a [*HeaderError] for a header's value, or names the option.
 func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
-	t := &Transport{base, &settings{filter: opts.Filter, newTraceID: opts.NewTraceID}}
+	t := &Transport{retryingBase(base), &settings{filter: opts.Filter, newTraceID: opts.NewTraceID}}
 	if t.newTraceID == nil {
 		t.newTraceID = newTraceID
 	}
