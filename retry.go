@@ -164,10 +164,7 @@ func retryAfter(h http.Header, max time.Duration) time.Duration {
 
 // units returns text times unit, at most max; 0 if text is not a number above 0.
 func units(text string, unit, max time.Duration) time.Duration {
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return 0
-	}
+	n, _ := strconv.ParseFloat(text, 64) // 0 for what is no number, infinity beyond a float
 	switch n *= float64(unit); {
 	case n >= float64(max): // and then maybe beyond any Duration
 		return max

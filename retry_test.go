@@ -227,7 +227,7 @@ func TestBodyThatCannotBeReopenedIsSentAsItIsReadAndOnce(t *testing.T) {
 			first <- string(buf)
 			rest, _ := io.ReadAll(r.Body)
 			all <- string(buf) + string(rest)
-			http.Error(w, "too busy", 503)
+			http.Error(w, "too busy", http.StatusServiceUnavailable)
 		}))
 		defer s.Close()
 		pr, pw := io.Pipe()
@@ -294,9 +294,24 @@ func TestAPIErrorOfTheLastAttemptReachesGoOpenAI(t *testing.T) {
 
 func TestNewRetryTransportsDefaults(t *testing.T) {
 	t.Parallel()
-	c := portkey.NewRetryTransport(nil).Client
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(307)
+	})
+	rt := portkey.NewRetryTransport(nil)
+	c := rt.Client
 	if c.RetryMax != 2 || c.RetryWaitMin != 500*time.Millisecond || c.RetryWaitMax != 8*time.Second || c.HTTPClient.Timeout != 0 {
 		t.Errorf("got %d retries, %v to %v, timeout %v", c.RetryMax, c.RetryWaitMin, c.RetryWaitMax, c.HTTPClient.Timeout)
+	}
+	hour := &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"3600"}}}
+	if got := c.Backoff(c.RetryWaitMin, c.RetryWaitMax, 0, hour); got != 8*time.Second {
+		t.Errorf("got a wait of %v, want at most 8s", got)
+	}
+	// By itself, without a Transport above it.
+	if resp, err := rt.RoundTrip(newRequest(t, t.Context(), "POST", s.URL, "{}")); err != nil || resp.StatusCode != 307 {
+		t.Errorf("got %v, %v, want the redirect", resp, err)
+	} else {
+		resp.Body.Close()
 	}
 }
 
@@ -368,9 +383,9 @@ func TestRetryPolicyOfErrors(t *testing.T) {
 		{errors.New("net/http: TLS handshake timeout"), true},
 		{hiding{&portkey.HeaderError{}}, false},
 		{hiding{&portkey.RouteError{}}, false},
-		{hiding{tls.RecordHeaderError{}}, false},
-		{hiding{tls.AlertError(40)}, false},
-		{hiding{&tls.CertificateVerificationError{}}, false},
+		{errors.Join(io.EOF, tls.RecordHeaderError{}), false},
+		{errors.Join(io.EOF, tls.AlertError(40)), false},
+		{errors.Join(io.EOF, &tls.CertificateVerificationError{Err: io.EOF}), false},
 		{hiding{http.ErrSchemeMismatch}, false},
 		{&portkey.RouteError{}, false},
 		{&portkey.HeaderError{}, false},
@@ -518,6 +533,7 @@ func TestRetryAfterIsHonouredUpToTheMaximum(t *testing.T) {
 		{ms: "0.5", want: exactly(500 * time.Microsecond)},
 		{ms: "3600000", want: exactly(hi)},
 		{ms: "250", after: "2", want: exactly(250 * time.Millisecond)},
+		{ms: "250", after: date(time.Hour), want: exactly(250 * time.Millisecond)},
 		{ms: "soon", after: "2", want: exactly(2 * time.Second)},
 		{ms: "-5", after: "2", want: exactly(2 * time.Second)},
 		{ms: "0", after: "-1", want: backoff},
@@ -662,7 +678,7 @@ func TestRetryLogsThroughSlogWithoutSecrets(t *testing.T) {
 		case 1:
 			panic(http.ErrAbortHandler)
 		case 2:
-			http.Error(w, secret, 503)
+			http.Error(w, secret, http.StatusServiceUnavailable)
 		}
 	})
 	var out bytes.Buffer
@@ -688,6 +704,7 @@ func TestRetryFollowsNoRedirects(t *testing.T) {
 	t.Parallel()
 	users := &retryablehttp.RoundTripper{Client: retryablehttp.NewClient()} // follows redirects, of itself
 	users.Client.Logger = nil
+	own := *users.Client.HTTPClient
 	for name, rt := range map[string]*retryablehttp.RoundTripper{"ours": newRetry(nil), "a user's": users} {
 		for _, status := range []int{301, 302, 303, 307, 308} {
 			name := fmt.Sprint(name, ", ", status)
@@ -723,6 +740,9 @@ func TestRetryFollowsNoRedirects(t *testing.T) {
 			checkNoSecret(t, name, gw.last(t))
 		}
 	}
+	if !reflect.DeepEqual(*users.Client.HTTPClient, own) {
+		t.Error("the user's http.Client was changed")
+	}
 }
 
 func TestWhatTheGatewayHasDealtWithIsNotTriedAgain(t *testing.T) {
@@ -732,7 +752,7 @@ func TestWhatTheGatewayHasDealtWithIsNotTriedAgain(t *testing.T) {
 			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set(key, value)
 				w.Header().Set("Retry-After", "1")
-				http.Error(w, "failed", 503)
+				http.Error(w, "failed", http.StatusServiceUnavailable)
 			})
 			resp, body := do(t, newRetryClient(t, newRetry(nil), s.URL), newRequest(t, t.Context(), "POST", openAIChat, "{}"))
 			if n := len(s.all()); n != 1 || resp.StatusCode != 503 || body != "failed\n" {
