@@ -113,7 +113,9 @@ func readsCredential(endpoint string) bool {
 // isLogin reports whether a path is none of an API's, but of the exchange of one
 // credential for another, which SDKs make with the http.Client that they are given.
 func isLogin(path string) bool {
-	for segment := range strings.SplitSeq(lowerASCII(path), "/") {
+	segment, rest, more := "", lowerASCII(path), true
+	for more {
+		segment, rest, more = strings.Cut(rest, "/")
 		if segment == "oauth" || segment == "oauth2" || segment == ".well-known" {
 			return true
 		}
@@ -234,19 +236,13 @@ func (up *upstream) route(u, gateway *url.URL) (route, bool) {
 		}
 		endpoint = client + endpoint
 	}
-	to := route{gateway: true, rerouted: true, says: slices.Clip(up.says), readsCredential: readsCredential(endpoint)}
-	at := *u
-	at.Scheme, at.Host = gateway.Scheme, gateway.Host
-	at.Path = gateway.Path + endpoint
+	to := route{gateway: true, url: *u, says: slices.Clip(up.says), rerouted: true, readsCredential: readsCredential(endpoint)}
+	to.url.Scheme, to.url.Host = gateway.Scheme, gateway.Host
+	to.url.Path = gateway.Path + endpoint
 	if strings.Contains(endpoint, "%") {
-		at.RawPath = at.Path
-		var err error
-		if at.Path, err = url.PathUnescape(at.RawPath); err != nil {
-			return route{}, false
-		}
+		to.url.RawPath = to.url.Path
+		to.url.Path, _ = url.PathUnescape(to.url.Path) // no error: u has escaped it
 	}
-	to.url = &at
-
 	for _, p := range parts {
 		to.says = append(to.says, line{key: partKey(p.name), value: p.value})
 	}

@@ -150,7 +150,7 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 		}
 	}
 	t.static = &static
-	if _, err := compose(nil, new(layer), t.static, &route{}, func() string { return "" }); err != nil {
+	if err := new(wire).compose(nil, new(layer), t.static, new(route), func() string { return "" }); err != nil {
 		return nil, err
 	}
 	hosted, _ := parseBaseURL(DefaultBaseURL)
@@ -248,10 +248,10 @@ func (t *Transport) CloseIdleConnections() {
 
 // A route is where a request goes.
 type route struct {
-	gateway bool     // to the gateway, with Portkey's headers; else to its own URL, without
-	url     *url.URL // at the gateway
-	says    []line   // what the URL that the client asked for says: the provider, and then the rest
-	traceID string   // of the hop before, for a redirect
+	gateway bool    // to the gateway, with Portkey's headers; else to its own URL, without
+	url     url.URL // at the gateway
+	says    []line  // what the URL that the client asked for says: the provider, and then the rest
+	traceID string  // of the hop before, for a redirect
 
 	rerouted        bool // the client asked for a provider's URL
 	readsCredential bool // the gateway does, instead of handing it on
@@ -332,7 +332,7 @@ func (t *Transport) target(req *http.Request) (route, bool) {
 // direct returns the route of a request that is for the gateway itself.
 func (t *Transport) direct(u *url.URL) route {
 	endpoint := strings.TrimPrefix(u.Path, t.gateway.Path)
-	return route{gateway: true, url: u, readsCredential: readsCredential(endpoint)}
+	return route{gateway: true, url: *u, readsCredential: readsCredential(endpoint)}
 }
 
 // isGateway reports whether a request with this URL, and this Host if it is not
@@ -343,13 +343,17 @@ func (t *Transport) isGateway(u *url.URL, host string) bool {
 }
 
 func (t *Transport) isGatewayHost(host string) bool {
-	return host == t.gateway.Host || // the usual case, without parsing
-		hostPort(t.gateway.Scheme, host) == hostPort(t.gateway.Scheme, t.gateway.Host)
+	if host == t.gateway.Host { // the usual case, without parsing
+		return true
+	}
+	name, port := hostPort(t.gateway.Scheme, host)
+	ownName, ownPort := hostPort(t.gateway.Scheme, t.gateway.Host)
+	return name == ownName && port == ownPort
 }
 
-func hostPort(scheme, host string) string {
-	u := url.URL{Host: host}
-	port := u.Port()
+func hostPort(scheme, hostport string) (host, port string) {
+	u := url.URL{Host: hostport}
+	port = u.Port()
 	switch {
 	case port != "":
 	case scheme == "https":
@@ -357,7 +361,7 @@ func hostPort(scheme, host string) string {
 	default:
 		port = "80"
 	}
-	return lowerASCII(u.Hostname()) + ":" + port
+	return lowerASCII(u.Hostname()), port
 }
 
 // lowerASCII leaves text that is not ASCII as it is: strings.ToLower makes an i
@@ -377,22 +381,25 @@ func (t *Transport) fill(req *http.Request, to route, c *call) (*http.Request, e
 	if c.err != nil {
 		return nil, c.err
 	}
-	w, err := compose(req.Header, &c.layer, t.static, &to, func() string {
+	var w wire
+	if err := w.compose(req.Header, &c.layer, t.static, &to, func() string {
 		if to.traceID != "" {
 			return to.traceID
 		}
 		return t.newTraceID(req.Context())
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, err
 	}
-	out := *req // not Clone: it would copy the trailers, which are filled in while the body is read
-	u := *to.url
 	if w.holds && len(to.says) > 0 && to.says[0].value == google {
-		u.RawQuery = withoutKey(u.RawQuery)
+		to.url.RawQuery = withoutKey(to.url.RawQuery)
 	}
-	out.URL, out.Host, out.Header = &u, u.Host, w.header
-	return &out, nil
+	// Not Clone: it would copy the trailers, which are filled in while the body is read.
+	out := &struct { // one allocation
+		http.Request
+		url url.URL
+	}{*req, to.url}
+	out.URL, out.Host, out.Header = &out.url, out.url.Host, w.header
+	return &out.Request, nil
 }
 
 // without returns req without the headers to drop: itself, if it has none.

@@ -21,11 +21,11 @@ type wire struct {
 
 // compose makes the header of a request that carries own and goes to to, with
 // what the call's contexts and the Transport's Options add. newID makes a trace ID.
-func compose(own http.Header, call, static *layer, to *route, newID func() string) (*wire, error) {
+func (w *wire) compose(own http.Header, call, static *layer, to *route, newID func() string) error {
 	size := len(own) + len(call.lines) + len(static.lines) + len(to.says) + 3 // trace, metadata, credential
-	w := &wire{header: make(http.Header, size), values: make([]string, 0, size)}
+	w.header, w.values = make(http.Header, size), make([]string, 0, size)
 	if err := w.carry(own, call, static); err != nil {
-		return nil, err
+		return err
 	}
 	w.putLines(call)
 	w.putLines(static)
@@ -40,9 +40,9 @@ func compose(own http.Header, call, static *layer, to *route, newID func() strin
 		w.carryCredential(own, to)
 	}
 	if err := w.putTrace(cmp.Or(call.traceID, static.traceID), newID); err != nil {
-		return nil, err
+		return err
 	}
-	return w, sizeFault(w.header)
+	return sizeFault(w.header)
 }
 
 func (w *wire) has(key string) bool { _, ok := w.header[key]; return ok }
@@ -312,6 +312,9 @@ func listNames(list, key string) bool {
 // parseTraceparent returns the trace-id and parent-id of a W3C traceparent
 // header, "" for one that is not valid.
 func parseTraceparent(text string) (trace, parent string) {
+	if text == "" { // as usual, and Split would allocate
+		return "", ""
+	}
 	p := strings.Split(text, "-")
 	if len(p) < 4 || !isHex(p[0], 2) || !isHex(p[1], 32) || !isHex(p[2], 16) || !isHex(p[3], 2) ||
 		p[0] == "ff" || p[0] == "00" && len(p) > 4 ||
