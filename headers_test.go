@@ -620,41 +620,6 @@ func TestFalseLeavesNoTraceInTheHeader(t *testing.T) {
 	}
 }
 
-func TestNoHeaderValueIsSharedBetweenRequests(t *testing.T) {
-	t.Parallel()
-	var first http.Header
-	tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-		if first == nil {
-			first = r.Header
-			for _, values := range r.Header {
-				values[0] = "changed"
-				_ = append(values, "more")
-			}
-			for key, values := range r.Header {
-				if values[0] != "changed" { // by a neighbour's append
-					t.Errorf("%s shares its array: %q", key, values)
-				}
-			}
-			return nil, io.EOF
-		}
-		for key, values := range r.Header {
-			for _, v := range values {
-				if v == "changed" || v == "more" {
-					t.Errorf("%s: the next request has %q", key, values)
-				}
-			}
-		}
-		return nil, io.EOF
-	}), portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{
-		APIKey: "pk", Config: portkey.ConfigSlug("pc-1"), Metadata: portkey.Metadata{"a": "b"}, Extra: map[string]string{"X-E": "e"},
-	}})
-	ctx := portkey.WithHeaders(portkey.WithTrace(t.Context(), "t1"), portkey.Headers{SpanID: "s"})
-	req := newRequest(t, ctx, "GET", openAIChat, "")
-	req.Header = http.Header{"Accept": {"a"}, "x-portkey-debug": {"true"}}
-	tr.RoundTrip(req)
-	tr.RoundTrip(req)
-}
-
 // sentHeader returns the header that the base is given for a request of header own.
 func sentHeader(t *testing.T, opts, ctx portkey.Headers, own http.Header) (got http.Header, err error) {
 	t.Helper()

@@ -55,7 +55,7 @@ func TestOpenAIConfigTalksToTheGateway(t *testing.T) {
 	t.Parallel()
 	gw := portkeytest.NewGateway(t)
 	tr := newTransport(t, nil, portkey.Options{BaseURL: gw.URL(), Headers: portkey.Headers{Provider: "openai"}})
-	cfg := portkey.OpenAIConfig("sk", tr)
+	cfg := portkey.OpenAIConfig("sk", tr.(*portkey.Transport))
 	if cfg.BaseURL != gw.URL() {
 		t.Errorf("got base URL %q, want %q", cfg.BaseURL, gw.URL())
 	}

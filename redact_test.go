@@ -37,6 +37,7 @@ func TestNothingPrintsASecret(t *testing.T) {
 	good := h
 	good.CustomHost, good.Vertex.ServiceAccountJSON = "", `{"private_key":"`+secret+`"}`
 	tr := newTransport(t, nil, portkey.Options{Headers: good})
+	trValue := reflect.ValueOf(tr).Elem().Interface()
 	type nested struct {
 		A any
 		H portkey.Headers
@@ -44,8 +45,8 @@ func TestNothingPrintsASecret(t *testing.T) {
 	}
 	values := map[string]any{
 		"Headers": h, "*Headers": &h, "Config": h.Config,
-		"Options": opts, "*Options": &opts, "*Transport": tr, "Transport": *tr,
-		"unexported": struct{ t portkey.Transport }{*tr}, "unexported pointer": struct{ t *portkey.Transport }{tr},
+		"Options": opts, "*Options": &opts, "*Transport": tr, "Transport": trValue,
+		"unexported": struct{ t any }{trValue}, "unexported pointer": struct{ t any }{tr},
 		"Upstream": opts.Upstreams[0], "slug": portkey.ConfigSlug(`["` + secret + `"]`),
 		"slug in Headers": portkey.Headers{Config: portkey.ConfigSlug(`["` + secret + `"]`)},
 		"struct":          nested{h, h, &h}, "slice": []portkey.Headers{h}, "map": map[string]portkey.Headers{"k": h},

@@ -220,7 +220,7 @@ func TestRedirectWithAnUnknownPastIsForeign(t *testing.T) {
 	post := newRequest(t, t.Context(), "POST", gw.URL, "")
 	post.Body, post.Response = body, &http.Response{}
 	filtered := newTransport(t, notCalled(t), portkey.Options{BaseURL: gw.URL, Filter: func(*http.Request) bool { return false }})
-	for i, tr := range []*portkey.Transport{tr, filtered} {
+	for i, tr := range []http.RoundTripper{tr, filtered} {
 		var routeErr *portkey.RouteError
 		if _, err := tr.RoundTrip(post); !errors.As(err, &routeErr) {
 			t.Errorf("got %v, want a RouteError", err)
