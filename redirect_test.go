@@ -1,15 +1,21 @@
 package portkey_test
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/portkey-go/portkey"
+	openai "github.com/sashabaranov/go-openai"
 )
 
 // foreign returns s's URL by another name: to a client, another host.
@@ -55,60 +61,112 @@ func checkNoSecret(t *testing.T, where string, got seen) {
 	}
 }
 
+// dialer returns a base that takes no name for what it is: each connection goes to
+// the loopback address that to returns for a host and port, TLS as it comes.
+func dialer(t *testing.T, to func(hostPort string) string) *http.Transport {
+	base := &http.Transport{
+		DialContext: func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, to(hostPort))
+		},
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}
+	t.Cleanup(base.CloseIdleConnections)
+	return base
+}
+
+// The gateway sends a call away, and that place sends it back.
 func TestRedirectToAnotherOriginGetsNoSecret(t *testing.T) {
 	t.Parallel()
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		for _, other := range []string{"host", "port"} {
-			for _, start := range []string{"gateway", "provider"} {
-				name := fmt.Sprint(status, " to another ", other, " from the ", start)
-				var gw *server
-				elsewhere := newServer(t, nil)
-				target := func() string {
-					if other == "port" {
-						return elsewhere.URL + "/v1/x"
-					}
-					return foreign(gw) + "/v1/x"
-				}
-				gw = newServer(t, redirectTo(status, map[string]func() string{"/v1/chat/completions": target}))
-				if other == "host" {
-					elsewhere = gw
-				}
-				c := newClient(t, gw, secretOptions())
-				url := gw.URL + "/v1/chat/completions"
-				if start == "provider" {
-					url = openAIChat
-				}
+	for name, origin := range map[string]string{
+		"host": "http://evil.example", "port": "http://gw.corp.example:8080", "scheme": "https://gw.corp.example",
+		"subdomain": "http://sub.gw.corp.example", "parent domain": "http://corp.example", "suffix": "http://gw.corp.example.evil.example",
+		"prefix": "http://evil-gw.corp.example", "final dot": "http://gw.corp.example.", "gateway as user": "http://gw.corp.example@evil.example",
+		"provider": "http://api.openai.com",
+	} {
+		for _, status := range []int{301, 302, 303, 307, 308} {
+			t.Run(fmt.Sprint(status, " to another ", name), func(t *testing.T) {
+				t.Parallel()
+				redirectAwayAndBack(t, status, origin)
+			})
+		}
+	}
+}
 
-				// Without a body the redirect is followed, bare.
-				req := newRequest(t, t.Context(), "GET", url, "")
-				ownHeaders(req.Header)
-				do(t, c, req)
-				checkNoSecret(t, name, elsewhere.last(t))
-
-				// With one, it is refused if the body would be sent again.
-				n := len(elsewhere.all())
-				req = newRequest(t, t.Context(), "POST", url, `{"prompt":"`+secret+`"}`)
-				ownHeaders(req.Header)
-				resp, err := c.Do(req)
-				if status < 307 {
-					if err != nil {
-						t.Errorf("%s: %v", name, err)
-						continue
+func redirectAwayAndBack(t *testing.T, status int, origin string) {
+	away := func() string { return origin + "/away" }
+	respond := redirectTo(status, map[string]func() string{"/v1/chat/completions": away, "/v1/models": away})
+	gw := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: secret, Path: "/"})
+		respond(w, r)
+		io.WriteString(w, "{}")
+	})
+	elsewhere := newServer(t, redirectTo(status, map[string]func() string{"/away": func() string { return "http://gw.corp.example/v1/back" }}))
+	secure := httptest.NewTLSServer(elsewhere.Config.Handler)
+	t.Cleanup(secure.Close)
+	base := dialer(t, func(hostPort string) string {
+		switch {
+		case hostPort == "gw.corp.example:80":
+			return gw.Listener.Addr().String()
+		case strings.HasSuffix(hostPort, ":443"):
+			return secure.Listener.Addr().String()
+		}
+		return elsewhere.Listener.Addr().String()
+	})
+	opts := secretOptions()
+	opts.BaseURL = "http://gw.corp.example/v1"
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(c *http.Client, method, url, body string) error {
+		req := newRequest(t, t.Context(), method, url, body)
+		ownHeaders(req.Header)
+		resp, err := c.Do(req)
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	goOpenAI := func(c *http.Client, baseURL string) *openai.Client {
+		cfg := openai.DefaultConfig("sk-" + secret)
+		cfg.BaseURL, cfg.HTTPClient = baseURL, c
+		return openai.NewClientWithConfig(cfg)
+	}
+	calls := map[string]func(c *http.Client, baseURL string) error{
+		"GET": func(c *http.Client, baseURL string) error { return send(c, "GET", baseURL+"/models", "") },
+		"POST": func(c *http.Client, baseURL string) error {
+			return send(c, "POST", baseURL+"/chat/completions", `{"prompt":"`+secret+`"}`)
+		},
+		"go-openai's ListModels": func(c *http.Client, baseURL string) error {
+			_, err := goOpenAI(c, baseURL).ListModels(t.Context())
+			return err
+		},
+		"go-openai's CreateChatCompletion": func(c *http.Client, baseURL string) error {
+			_, err := goOpenAI(c, baseURL).CreateChatCompletion(t.Context(), openai.ChatCompletionRequest{Model: secret})
+			return err
+		},
+	}
+	for name, call := range calls {
+		for _, baseURL := range []string{opts.BaseURL, "https://api.openai.com/v1"} {
+			for _, jar := range []http.CookieJar{nil, jar} {
+				where := fmt.Sprintf("%s of %s, with cookies: %t", name, baseURL, jar != nil)
+				nGateway, nElsewhere := len(gw.all()), len(elsewhere.all())
+				err := call(&http.Client{Transport: newTransport(t, base, opts), Jar: jar}, baseURL)
+				atGateway, away := gw.all()[nGateway:], elsewhere.all()[nElsewhere:]
+				if len(atGateway) == 0 || atGateway[0].header.Get("X-Portkey-Api-Key") != secret {
+					t.Fatalf("%s: got %v, %v, want the first hop at the gateway, with the key", where, atGateway, err)
+				}
+				for _, hop := range append(atGateway[1:], away...) {
+					checkNoSecret(t, where+", at "+hop.host, hop)
+				}
+				if atGateway[0].body != "" && status >= 307 {
+					// The body would be sent again.
+					var routeErr *portkey.RouteError
+					if !errors.As(err, &routeErr) || !routeErr.Redirect || len(atGateway) != 1 || len(away) != 0 {
+						t.Errorf("%s: got %v, and sent %v, want a RouteError and nothing more sent", where, err, away)
 					}
-					resp.Body.Close()
-					checkNoSecret(t, name, elsewhere.last(t))
-					continue
-				}
-				var routeErr *portkey.RouteError
-				if !errors.As(err, &routeErr) || !routeErr.Redirect {
-					t.Errorf("%s: got %v, want a RouteError", name, err)
-				}
-				sent := elsewhere.all()[n:]
-				if other == "host" { // the same server, which also saw the first hop
-					sent = sent[1:]
-				}
-				if len(sent) > 0 {
-					t.Errorf("%s: the body was sent: %v", name, sent)
+				} else if err != nil || len(away) != 1 || len(atGateway) != 2 || atGateway[1].uri != "/v1/back" {
+					t.Errorf("%s: got %v and %d hops elsewhere, want it followed there and back", where, err, len(away))
 				}
 			}
 		}
