@@ -2,16 +2,24 @@ package portkey_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"os"
+	"os/exec"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portkey-go/portkey"
+	openai "github.com/sashabaranov/go-openai"
 )
 
 // secretHeaders has a secret in each place that may hold one.
@@ -30,8 +38,76 @@ func secretHeaders() portkey.Headers {
 	return h
 }
 
-func TestNothingPrintsASecret(t *testing.T) {
+// eachTag calls visit for the header tag of each field of a Headers or its groups.
+func eachTag(typ reflect.Type, visit func(name string, secret bool)) {
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		if name, flag, _ := strings.Cut(f.Tag.Get("header"), ","); name != "" {
+			visit(name, flag == "secret")
+		} else if f.Type.Kind() == reflect.Struct {
+			eachTag(f.Type, visit)
+		}
+	}
+}
+
+// A new secret is then among what the tests below print.
+func TestSecretHeadersHasEachSecret(t *testing.T) {
 	t.Parallel()
+	h := secretHeaders()
+	set := map[string]bool{}
+	taggedFields(reflect.ValueOf(h), func(header string, f reflect.Value) {
+		b, _ := json.Marshal(f.Interface()) // not Headers' own
+		set[header] = strings.Contains(string(b), secret)
+	})
+	harmless := []string{"x-portkey-aws-s3-object-key", "x-portkey-amz-server-side-encryption-aws-kms-key-id"} // names of keys
+	var fields []string
+	eachTag(reflect.TypeFor[portkey.Headers](), func(name string, secret bool) {
+		sensitive := slices.Contains(portkey.SensitiveHeaders(), http.CanonicalHeaderKey(name))
+		if sensitive && !set[name] {
+			t.Errorf("secretHeaders has no secret in %s", name)
+		}
+		if sensitive != (secret || name == "x-portkey-config") {
+			t.Errorf("%s: tagged as a secret: %t, in SensitiveHeaders: %t", name, secret, sensitive)
+		}
+		for _, word := range []string{"key", "secret", "token", "password", "passphrase", "credential", "service-account", "authorization"} {
+			if strings.Contains(strings.TrimPrefix(name, "x-portkey-"), word) && !sensitive && !slices.Contains(harmless, name) {
+				t.Errorf("%s is named like a secret, but not tagged as one", name)
+			}
+		}
+		fields = append(fields, http.CanonicalHeaderKey(name))
+	})
+	for _, name := range portkey.SensitiveHeaders() {
+		if strings.HasPrefix(name, "X-Portkey-") && !slices.Contains(fields, name) {
+			t.Errorf("%s has no field", name)
+		}
+	}
+}
+
+// secretConfig has a secret in each text of a config, one of its targets and what is theirs.
+func secretConfig() portkey.ConfigObject {
+	var c, target portkey.ConfigObject
+	for _, c := range []*portkey.ConfigObject{&c, &target} {
+		v := reflect.ValueOf(c).Elem()
+		for i := range v.NumField() {
+			switch f := v.Field(i); f.Interface().(type) {
+			case string:
+				f.SetString(secret)
+			case []string:
+				f.Set(reflect.ValueOf([]string{secret}))
+			case map[string]any:
+				f.Set(reflect.ValueOf(map[string]any{secret: secret}))
+			case map[string]string:
+				f.Set(reflect.ValueOf(map[string]string{secret: secret}))
+			}
+		}
+	}
+	c.Targets = []portkey.ConfigObject{target}
+	return c
+}
+
+// printables are values of the package, and values made of them, that hold a
+// secret. wire are those whose JSON is their wire form, with the secrets.
+func printables(t *testing.T) (all, wire map[string]any) {
 	h := secretHeaders()
 	opts := portkey.Options{BaseURL: "https://u:" + secret + "@gw", Headers: h, Upstreams: []portkey.Upstream{{BaseURL: "https://u:" + secret + "@up"}}}
 	good := h
@@ -43,41 +119,162 @@ func TestNothingPrintsASecret(t *testing.T) {
 		H portkey.Headers
 		P *portkey.Headers
 	}
-	values := map[string]any{
-		"Headers": h, "*Headers": &h, "Config": h.Config,
+	pointer := &h
+	all = map[string]any{
+		"Headers": h, "*Headers": &h, "**Headers": &pointer,
 		"Options": opts, "*Options": &opts, "*Transport": tr, "Transport": trValue,
 		"unexported": struct{ t any }{trValue}, "unexported pointer": struct{ t any }{tr},
-		"Upstream": opts.Upstreams[0], "slug": portkey.ConfigSlug(`["` + secret + `"]`),
-		"slug in Headers": portkey.Headers{Config: portkey.ConfigSlug(`["` + secret + `"]`)},
-		"struct":          nested{h, h, &h}, "slice": []portkey.Headers{h}, "map": map[string]portkey.Headers{"k": h},
+		"Upstream": opts.Upstreams[0], "*Upstream": &opts.Upstreams[0], "slice of Upstreams": opts.Upstreams,
+		"slug in Headers":         portkey.Headers{Config: portkey.ConfigSlug(`["` + secret + `"]`)},
+		"ConfigObject in Headers": portkey.Headers{Config: secretConfig()},
+		"struct":                  nested{h, h, &h}, "pointer to a struct": &nested{&h, h, &h}, "struct of structs": struct{ N []nested }{[]nested{{A: h.AWS}}},
+		"slice": []portkey.Headers{h}, "slice of pointers": []*portkey.Headers{&h}, "array": [1]portkey.Headers{h}, "slice of any": []any{h, &h, opts.Upstreams},
+		"map": map[string]portkey.Headers{"k": h}, "map of any": map[string]any{"k": &h}, "key of a map": map[portkey.AWS]bool{h.AWS: true},
 		"http.Client": &http.Client{Transport: tr}, "*http.Client": http.Client{Transport: tr},
+		"HeadersFromContext": portkey.HeadersFromContext(portkey.WithHeaders(t.Context(), good)),
+	}
+	if tr, ok := tr.(*portkey.Transport); ok { // go-openai's own token is go-openai's affair
+		all["openai.ClientConfig"] = portkey.OpenAIConfig("", tr)
+		wrapped, err := portkey.WrapOpenAIConfig(openai.ClientConfig{HTTPClient: doerFunc(nil)}, portkey.Options{Headers: good})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all["openai.ClientConfig wrapped"], all["openai.Client"] = wrapped, openai.NewClientWithConfig(wrapped)
 	}
 	groups := reflect.ValueOf(&h).Elem()
 	for i := range groups.NumField() {
 		if f := groups.Field(i); f.Kind() == reflect.Struct {
-			values[f.Type().Name()], values["*"+f.Type().Name()] = f.Interface(), f.Addr().Interface()
+			all[f.Type().Name()], all["*"+f.Type().Name()] = f.Interface(), f.Addr().Interface()
 		}
 	}
-	for name, v := range values {
-		var out []string
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%e", "%c", "%U", "%T", "%z", "%10.3v"} {
-			out = append(out, fmt.Sprintf(verb, v))
+
+	// Contexts, and what is derived from them.
+	good.Metadata, good.TraceID = portkey.Metadata{"a": secret}, secret
+	info := portkey.ResponseInfo{TraceID: secret}
+	type key struct{}
+	for name, ctx := range map[string]context.Context{
+		"WithTrace": portkey.WithTrace(t.Context(), secret), "WithMetadata": portkey.WithMetadata(t.Context(), good.Metadata),
+		"WithHeaders": portkey.WithHeaders(t.Context(), good), "WithHeaders of bad ones": portkey.WithHeaders(t.Context(), h),
+		"WithResponseInfo": portkey.WithResponseInfo(t.Context(), &info),
+	} {
+		cancelled, cancel := context.WithTimeout(ctx, time.Hour)
+		cancel()
+		all[name], all["a value on "+name], all["a timeout on "+name] = ctx, context.WithValue(ctx, key{}, "v"), cancelled
+		all["a request of "+name] = newRequest(t, ctx, "GET", openAIChat, "")
+	}
+
+	// Errors, as they are and as a client wraps them.
+	errs := []error{secretConfig().Validate()}
+	for _, tt := range badHeaders[:12] {
+		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: tt.h})
+		errs = append(errs, err)
+	}
+	for _, opts := range []portkey.Options{
+		{BaseURL: "http://u:" + secret + "@gw"}, {BaseURL: secret}, {Upstreams: opts.Upstreams, Headers: good}, {Upstreams: []portkey.Upstream{{BaseURL: "http://a", Provider: secret + "\n"}}, Headers: good},
+	} {
+		_, err := portkey.NewTransport(nil, opts)
+		errs = append(errs, err)
+	}
+	c := &http.Client{Transport: newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})}
+	for _, ctx := range []context.Context{
+		portkey.WithTrace(t.Context(), secret+"\n"), portkey.WithMetadata(t.Context(), portkey.Metadata{"a": secret + "\xff"}), portkey.WithHeaders(t.Context(), portkey.Headers{APIKey: secret + "\n"}),
+	} {
+		_, err := c.Do(newRequest(t, ctx, "POST", openAIChat, `{"prompt":"`+secret+`"}`))
+		errs = append(errs, err)
+	}
+	req := newRequest(t, t.Context(), "GET", "http://elsewhere.example/v1", "")
+	ownHeaders(req.Header)
+	_, err := c.Do(req)
+	_, direct := c.Transport.RoundTrip(newRequest(t, t.Context(), "GET", "http://u:"+secret+"@elsewhere.example/v1?k="+secret, ""))
+	for i, err := range append(errs, err, direct) {
+		if err == nil {
+			t.Errorf("error %d is none", i)
 		}
-		var text, jsonLog bytes.Buffer
-		slog.New(slog.NewTextHandler(&text, nil)).Info("m", "v", v, slog.Group("g", "v", v))
-		slog.New(slog.NewJSONHandler(&jsonLog, nil)).Info("m", "v", v, slog.Group("g", "v", v))
-		out = append(out, text.String(), jsonLog.String())
-		if _, ok := v.(portkey.Config); !ok && name != "*Options" && name != "Options" { // its own JSON is its wire form
-			b, err := json.Marshal(v)
-			out = append(out, string(b), fmt.Sprint(err))
-		}
-		for _, s := range out {
-			for _, leak := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret)} {
-				if strings.Contains(s, leak) {
-					t.Errorf("%s: %s", name, s)
-				}
+		all[fmt.Sprint("error ", i)], all[fmt.Sprint("error wrapped ", i)] = err, fmt.Errorf("chat: %w", errors.Join(io.EOF, err))
+	}
+
+	object := secretConfig()
+	wire = map[string]any{
+		"ConfigJSON": h.Config, "ConfigSlug": portkey.ConfigSlug(`["` + secret + `"]`), "ConfigObject": object, "*ConfigObject": &object,
+		"slice of Configs": []portkey.Config{h.Config, object}, "map of Configs": map[string]portkey.Config{"k": object},
+		"struct of Configs": struct{ C, O portkey.Config }{h.Config, &object},
+	}
+	return all, wire
+}
+
+func checkPrinted(t *testing.T, name string, out ...string) {
+	t.Helper()
+	for _, s := range out {
+		for _, leak := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprint([]byte(secret))} {
+			if strings.Contains(s, leak) {
+				t.Errorf("%s is printed with its secret: %s", name, s)
+				return
 			}
 		}
+	}
+}
+
+func TestNothingPrintsASecret(t *testing.T) {
+	t.Parallel()
+	all, wire := printables(t)
+	for name, v := range all {
+		b, err := json.Marshal(v)
+		var jsonLog bytes.Buffer
+		slog.New(slog.NewJSONHandler(&jsonLog, nil)).Info("m", "v", v, slog.Group("g", "v", v))
+		checkPrinted(t, name, string(b), fmt.Sprint(err), jsonLog.String())
+	}
+	maps.Copy(all, wire)
+	for name, v := range all {
+		verbs := []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%e", "%c", "%U", "%T", "%z", "% x", "%10.3v", "%[2]v %[1]d"}
+		if reflect.ValueOf(v).Kind() == reflect.Pointer {
+			verbs = append(verbs, "%p") // of another kind fmt prints the parts, and asks no method
+		}
+		for _, verb := range verbs {
+			checkPrinted(t, name+" "+verb, fmt.Sprintf(verb, v))
+		}
+		var text bytes.Buffer
+		slog.New(slog.NewTextHandler(&text, nil)).Info("m", "v", v, slog.Group("g", "v", v))
+		checkPrinted(t, name, text.String(), fmt.Sprint(v), fmt.Sprintln(v), recovered(v))
+		if v, ok := v.(slog.LogValuer); ok {
+			checkPrinted(t, name, v.LogValue().String(), fmt.Sprint(v.LogValue().Resolve().Any()))
+		}
+	}
+}
+
+// recovered is what a server logs of a handler that panics.
+func recovered(v any) (log string) {
+	defer func() { log = fmt.Sprintf("http: panic serving: %v", recover()) }()
+	panic(v)
+}
+
+// What the runtime prints of a panic that nobody recovers, in a process of its own.
+func TestPanicShowsNoSecret(t *testing.T) {
+	const child = "PORTKEY_TEST_PANIC"
+	all, wire := printables(t)
+	for _, name := range []string{"ConfigObject", "*ConfigObject", "slice of Configs", "struct of Configs"} {
+		all[name] = wire[name]
+	}
+	if os.Getenv(child) != "" {
+		go panicWith(slices.Collect(maps.Values(all)))
+		select {}
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestPanicShowsNoSecret$")
+	cmd.Env = append(os.Environ(), child+"=1")
+	out, err := cmd.CombinedOutput()
+	if n := strings.Count(string(out), "panic: "); err == nil || n < len(all) {
+		t.Fatalf("got %v and %d panics, want %d: %s", err, n, len(all), out)
+	}
+	for _, line := range strings.Split(string(out), "\n") {
+		checkPrinted(t, "a panic", line)
+	}
+}
+
+// panicWith panics with all, each while the one before is under way: the runtime
+// prints the whole chain.
+func panicWith(all []any) {
+	if len(all) > 0 {
+		defer panicWith(all[1:])
+		panic(all[0])
 	}
 }
 
