@@ -336,63 +336,6 @@ func TestConfigObjectWithAProviderHoldsItsKey(t *testing.T) {
 	}
 }
 
-func FuzzHeaderValue(f *testing.F) {
-	for _, seed := range []string{"", "plain", " blank", "new\nline", "é", "a\x7f", "\t", "X-A,x-b", "x-portkey-api-key", "{}", "http://h/v1", "5"} {
-		f.Add(seed)
-	}
-	var fields []string
-	typ := reflect.ValueOf(portkey.Headers{})
-	taggedFields(typ, func(header string, v reflect.Value) {
-		if v.Kind() == reflect.String {
-			fields = append(fields, header)
-		}
-	})
-	var sent http.Header
-	tr, err := portkey.NewTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-		sent = r.Header
-		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
-	}), portkey.Options{BaseURL: "http://gw.example", NewTraceID: noTrace})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, value string) {
-		for _, field := range append(fields, "x-extra") {
-			var h portkey.Headers
-			taggedFields(reflect.ValueOf(&h).Elem(), func(header string, v reflect.Value) {
-				if header == field {
-					v.SetString(value)
-				}
-			})
-			if field == "x-extra" {
-				h.Extra = map[string]string{field: value}
-			}
-			sent = nil
-			req := newRequest(t, portkey.WithHeaders(t.Context(), h), "GET", "http://gw.example", "")
-			_, err := tr.RoundTrip(req)
-			var headerErr *portkey.HeaderError
-			if err != nil {
-				if !errors.As(err, &headerErr) || sent != nil {
-					t.Errorf("%s %q: got %v, sent %v, want a HeaderError and nothing sent", field, value, err, sent)
-				}
-				continue
-			}
-			want := http.Header{http.CanonicalHeaderKey(field): {value}}
-			if field == "x-portkey-vertex-service-account-json" && value != "" {
-				if got := sent.Get(field); !sameJSON(t, got, value) {
-					t.Errorf("%s: got %q, want %q", field, got, value)
-				}
-				continue
-			}
-			if value == "" {
-				want = http.Header{}
-			}
-			if !reflect.DeepEqual(sent, want) {
-				t.Errorf("got %q, want %q", sent, want)
-			}
-		}
-	})
-}
-
 func FuzzMetadata(f *testing.F) {
 	f.Add("k", "v", "")
 	f.Add("_user", "Zoë \U0001f600 \"\\\n\x7f\u2028</script>", `{"k":"outer","z":"1"}`)

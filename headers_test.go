@@ -2,12 +2,15 @@ package portkey_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -737,4 +740,155 @@ func TestFaultsAreReportedInOrder(t *testing.T) {
 			t.Fatalf("got %v, want x-a named", err)
 		}
 	}
+}
+
+// A place is where a caller can put a string: name is used by those that have names.
+type place struct {
+	header func(name string) string // on the wire
+	in     func(name, value string) portkey.Headers
+}
+
+// places are the text and list fields of Headers, and what has a name.
+var places = func() (all []place) {
+	taggedFields(reflect.ValueOf(portkey.Headers{}), func(header string, f reflect.Value) {
+		if !slices.Contains([]reflect.Kind{reflect.String, reflect.Slice, reflect.Interface}, f.Kind()) {
+			return
+		}
+		all = append(all, place{func(string) string { return header }, func(_, value string) (h portkey.Headers) {
+			taggedFields(reflect.ValueOf(&h).Elem(), func(other string, f reflect.Value) {
+				if other != header || value == "" {
+					return
+				}
+				switch f.Interface().(type) {
+				case string:
+					f.SetString(value)
+				case []string:
+					f.Set(reflect.ValueOf([]string{value}))
+				default:
+					f.Set(reflect.ValueOf(portkey.ConfigJSON(value)))
+				}
+			})
+			return h
+		}})
+	})
+	return append(all,
+		place{func(string) string { return "x-portkey-config" }, func(_, value string) portkey.Headers {
+			return portkey.Headers{Config: portkey.ConfigSlug(value)}
+		}},
+		place{func(string) string { return "x-portkey-metadata" }, func(name, value string) portkey.Headers {
+			return portkey.Headers{Metadata: portkey.Metadata{name: value}}
+		}},
+		place{func(name string) string { return name }, func(name, value string) portkey.Headers {
+			return portkey.Headers{Extra: map[string]string{name: value}}
+		}},
+	)
+}()
+
+// Any string, anywhere, is a HeaderError or arrives: as it is, in one line, and
+// with no other.
+func FuzzHeaderValue(f *testing.F) {
+	values := []string{"", "plain", " blank", "new\nline", "a\r\nx-evil: 1", "a\r\n\r\nGET / HTTP/1.1\r\n\r\n", "é", "a\x7f", "\t", "X-A,x-b", "x-portkey-api-key", `{"a":"é\n"}`, "http://h/v1", "5", "true"}
+	for i := range places {
+		f.Add(uint8(i), uint8(i/len(values)), "x-extra", values[i%len(values)])
+	}
+	for i, value := range values {
+		f.Add(uint8(len(places)-1), uint8(i), value, "v")
+		f.Add(uint8(len(places)-2), uint8(i), value, value)
+	}
+	arrived := make(chan *http.Request, 9)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { arrived <- r }))
+	f.Cleanup(s.Close)
+	base := &http.Transport{DisableCompression: true}
+	f.Cleanup(base.CloseIdleConnections)
+
+	f.Fuzz(func(t *testing.T, at, level uint8, name, value string) {
+		if len(name)+len(value) > 1<<15 {
+			return // the server has a limit of its own
+		}
+		p := places[int(at)%len(places)]
+		opts := portkey.Options{BaseURL: s.URL, NewTraceID: noTrace}
+		ctx, own := t.Context(), http.Header{}
+		key := p.header(name)
+		switch levels[int(level)%len(levels)] {
+		case "Options":
+			opts.Headers = p.in(name, value)
+		case "WithHeaders":
+			ctx = portkey.WithHeaders(ctx, p.in(name, value))
+		case "the other With functions":
+			ctx, key = portkey.WithTrace(ctx, value), "x-portkey-trace-id"
+			if at%2 == 0 {
+				ctx, key = portkey.WithMetadata(t.Context(), portkey.Metadata{name: value}), "x-portkey-metadata"
+			}
+		case "NewTraceID":
+			opts.NewTraceID, key = func(context.Context) string { return value }, "x-portkey-trace-id"
+		case "the request":
+			if !strings.HasPrefix(key, "x-portkey-") {
+				key = "x-portkey-" + key
+			}
+			own[key] = []string{value}
+		}
+		tr, err := portkey.NewTransport(base, opts)
+		if err == nil {
+			req := newRequest(t, ctx, "GET", s.URL+"/v1/x", "")
+			req.Header = own
+			var resp *http.Response
+			if resp, err = tr.RoundTrip(req); err == nil {
+				resp.Body.Close()
+			}
+		}
+		if err != nil {
+			if headerErr := new(*portkey.HeaderError); !errors.As(err, headerErr) || len(arrived) > 0 {
+				t.Errorf("%s %q: got %v with %d requests sent, want a HeaderError and none", key, value, err, len(arrived))
+			}
+			return
+		}
+		r := <-arrived
+		if len(arrived) > 0 || r.RequestURI != "/v1/x" || "http://"+r.Host != s.URL {
+			t.Errorf("%s %q: got %s at %s and %d requests more", key, value, r.RequestURI, r.Host, len(arrived))
+		}
+		key = http.CanonicalHeaderKey(key)
+		lines := r.Header[key]
+		delete(r.Header, key)
+		if agent := r.Header["User-Agent"]; key != "User-Agent" && slices.Equal(agent, []string{"Go-http-client/1.1"}) {
+			delete(r.Header, "User-Agent") // net/http's own
+		}
+		if len(r.Header) > 0 {
+			t.Errorf("%s %q: got also %q", key, value, r.Header)
+		}
+		checkArrived(t, key, name, value, lines)
+	})
+}
+
+// levels are the ways to a place.
+var levels = []string{"Options", "WithHeaders", "the other With functions", "NewTraceID", "the request"}
+
+func checkArrived(t *testing.T, key, name, value string, lines []string) {
+	t.Helper()
+	if value == "" && lines == nil {
+		return // what is empty is not set
+	}
+	got := strings.Join(lines, "\n")
+	same := got == value
+	switch key {
+	case "X-Portkey-Metadata":
+		if lines == nil {
+			got = "{}" // is nothing too
+		}
+		md := map[string]string{}
+		same = json.Unmarshal([]byte(got), &md) == nil && reflect.DeepEqual(md, map[string]string{name: value}) ||
+			strings.HasPrefix(strings.TrimLeft(value, " \t\r\n"), "{") && sameJSON(t, got, value) // whole, in Extra or on the request
+	case "X-Portkey-Config", "X-Portkey-Vertex-Service-Account-Json":
+		same = same || strings.Contains(value, "{") && sameJSON(t, got, value)
+	case "X-Portkey-Beta", "X-Portkey-Forward-Headers", "X-Portkey-Sensitive-Headers":
+		same = same || strings.Join(listed(got), ",") == strings.Join(listed(value), ",")
+	case "X-Portkey-Cache-Force-Refresh":
+		same = got == strings.TrimPrefix(strings.ToLower(value), "false")
+	}
+	if !same || len(lines) > 1 {
+		t.Errorf("%s: got %q, want %q", key, lines, value)
+	}
+}
+
+func listed(value string) []string {
+	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
 }
