@@ -175,7 +175,8 @@ func printables(t *testing.T) (all, wire map[string]any) {
 		_, err := portkey.NewTransport(nil, opts)
 		errs = append(errs, err)
 	}
-	c := &http.Client{Transport: newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})}
+	base := roundTripperFunc(func(*http.Request) (*http.Response, error) { return nil, io.EOF })
+	c := &http.Client{Transport: newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"})}
 	for _, ctx := range []context.Context{
 		portkey.WithTrace(t.Context(), secret+"\n"), portkey.WithMetadata(t.Context(), portkey.Metadata{"a": secret + "\xff"}), portkey.WithHeaders(t.Context(), portkey.Headers{APIKey: secret + "\n"}),
 	} {
@@ -217,14 +218,10 @@ func checkPrinted(t *testing.T, name string, out ...string) {
 func TestNothingPrintsASecret(t *testing.T) {
 	t.Parallel()
 	all, wire := printables(t)
-	for name, v := range all {
-		b, err := json.Marshal(v)
-		var jsonLog bytes.Buffer
-		slog.New(slog.NewJSONHandler(&jsonLog, nil)).Info("m", "v", v, slog.Group("g", "v", v))
-		checkPrinted(t, name, string(b), fmt.Sprint(err), jsonLog.String())
-	}
-	maps.Copy(all, wire)
-	for name, v := range all {
+	both := maps.Clone(all)
+	maps.Copy(both, wire)
+	for _, name := range slices.Sorted(maps.Keys(both)) {
+		v := both[name]
 		verbs := []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%e", "%c", "%U", "%T", "%z", "% x", "%10.3v", "%[2]v %[1]d"}
 		if reflect.ValueOf(v).Kind() == reflect.Pointer {
 			verbs = append(verbs, "%p") // of another kind fmt prints the parts, and asks no method
@@ -238,6 +235,17 @@ func TestNothingPrintsASecret(t *testing.T) {
 		if v, ok := v.(slog.LogValuer); ok {
 			checkPrinted(t, name, v.LogValue().String(), fmt.Sprint(v.LogValue().Resolve().Any()))
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		b, err := json.Marshal(all[name])
+		var log bytes.Buffer
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "v", all[name], slog.Group("g", "v", all[name]))
+		checkPrinted(t, name+" as JSON", string(b), fmt.Sprint(err), log.String())
+	}
+	for _, name := range []string{"ConfigJSON", "ConfigSlug", "ConfigObject", "*ConfigObject"} { // logged by themselves, they are no JSON
+		var log bytes.Buffer
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "v", wire[name], slog.Group("g", "v", wire[name]))
+		checkPrinted(t, name+" logged as JSON", log.String())
 	}
 }
 
