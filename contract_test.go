@@ -519,7 +519,10 @@ func TestTimeoutsOfTheClientAndTheContextAreTimeouts(t *testing.T) {
 				io.WriteString(w, "data: first\n\n")
 				w.(http.Flusher).Flush()
 			}
-			<-r.Context().Done()
+			select {
+			case <-r.Context().Done():
+			case <-time.After(10 * time.Second): // the test has failed
+			}
 		})
 		for _, by := range []string{"http.Client.Timeout", "deadline", "Request.Cancel"} {
 			c := newClient(t, s, portkey.Options{})
