@@ -67,6 +67,9 @@ type client struct {
 	// stream calls each with each piece of text.
 	stream func(ctx context.Context, c *http.Client, each func(string)) error
 	embed  func(context.Context, *http.Client) error
+	// quiet says that the client may take the end of a stream that was cancelled
+	// for that of the answer: by chance, it tells its caller no error.
+	quiet bool
 	// sendsNone says that the client sends no credential: Headers.Authorization has it.
 	sendsNone bool
 }
@@ -82,9 +85,9 @@ var clients = []client{
 	openAIGo("openai-go, Azure", azureDialect, azure.WithEndpoint("https://res.openai.azure.com", "2024-06-01"), azure.WithAPIKey(clientKey)),
 	{name: "openai-go, responses", speak: responsesDialect, chat: responsesChat, stream: responsesStream},
 	{name: "anthropic-sdk-go", speak: anthropicDialect, chat: anthropicChat, stream: anthropicStream},
-	langchain("langchaingo, openai", openAIDialect, func(c *http.Client) (llms.Model, error) {
+	quietly(langchain("langchaingo, openai", openAIDialect, func(c *http.Client) (llms.Model, error) {
 		return langopenai.New(langopenai.WithToken(clientKey), langopenai.WithHTTPClient(c), langopenai.WithModel("m1"))
-	}),
+	})),
 	langchain("langchaingo, anthropic", anthropicDialect, func(c *http.Client) (llms.Model, error) {
 		return langanthropic.New(langanthropic.WithToken(clientKey), langanthropic.WithHTTPClient(c), langanthropic.WithModel("m1"))
 	}),
@@ -223,6 +226,8 @@ func anthropicStream(ctx context.Context, c *http.Client, each func(string)) err
 	}
 	return stream.Err()
 }
+
+func quietly(cl client) client { cl.quiet = true; return cl }
 
 func langchain(name string, d dialect, connect func(*http.Client) (llms.Model, error)) client {
 	generate := func(ctx context.Context, c *http.Client, opts ...llms.CallOption) (string, error) {
@@ -431,8 +436,11 @@ var features = []struct {
 		c, _ := cl.connect(t, u)
 		ctx, cancel := context.WithCancel(bounded(t))
 		defer cancel()
-		if err := cl.stream(ctx, c, func(string) { cancel() }); err == nil {
+		if err := cl.stream(ctx, c, func(string) { cancel() }); err == nil && !cl.quiet {
 			t.Error("got no error of a stream that was cancelled")
+		}
+		if cl.quiet {
+			return "maybe without an error"
 		}
 		return "ok"
 	}},
