@@ -228,3 +228,20 @@ func (t Transport) Format(s fmt.State, _ rune) {
 	}
 	fmt.Fprintf(s, "portkey.Transport{gateway: %v, headers: %v}", t.gateway, names)
 }
+
+// A panic that nobody recovers is printed without fmt: it asks for an Error or a
+// String only.
+
+// String returns what fmt prints.
+func (c ConfigSlug) String() string { return fmt.Sprint(c) }
+
+// String hides the text, which may hold secrets.
+func (c ConfigJSON) String() string { return redacted }
+
+// MarshalJSON hides what cannot be a slug.
+func (c ConfigSlug) MarshalJSON() ([]byte, error) {
+	if !c.isSlug() {
+		return json.Marshal(redacted)
+	}
+	return json.Marshal(string(c))
+}

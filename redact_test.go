@@ -263,9 +263,7 @@ func recovered(v any) (log string) {
 func TestPanicShowsNoSecret(t *testing.T) {
 	const child = "PORTKEY_TEST_PANIC"
 	all, wire := printables(t)
-	for _, name := range []string{"ConfigObject", "*ConfigObject", "slice of Configs", "struct of Configs"} {
-		all[name] = wire[name]
-	}
+	maps.Copy(all, wire)
 	if os.Getenv(child) != "" {
 		go panicWith(slices.Collect(maps.Values(all)))
 		select {}
@@ -403,6 +401,12 @@ func TestPrintedOrderIsTheSameEachTime(t *testing.T) {
 			t.Fatalf("got %v, want all in order", names)
 		}
 	}
+}
+
+func TestConfigObjectAsASlugByMistakeIsNotMarshaled(t *testing.T) {
+	t.Parallel()
+	b, err := json.Marshal(struct{ C portkey.Config }{portkey.ConfigSlug(`{"api_key":"` + secret + `"}`)})
+	checkPrinted(t, "ConfigSlug as JSON", string(b), fmt.Sprint(err))
 }
 
 func TestConfigJSONThatIsNotJSONIsNotMarshaled(t *testing.T) {
