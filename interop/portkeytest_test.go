@@ -308,6 +308,16 @@ var corpus = []corpusRequest{
 		header: config(`{"strategy":{"mode":"conditional","default":"a","conditions":[{"query":{"params.model":"m1"},"then":"zz"}]},` + twoTargets + `}`)},
 	{name: "targets of targets", path: "/v1/chat/completions", body: hi, answer: failing("k1", 500),
 		header: config(`{"strategy":{"mode":"fallback"},"targets":[{"provider":"openai","api_key":"k1"},{"strategy":{"mode":"single"},` + strings.Replace(twoTargets, "k1", "k3", 1) + `}]}`)},
+	{name: "retry and timeout of all targets", path: "/v1/chat/completions", body: hi,
+		header: config(`{"retry":{"attempts":1,"on_status_codes":[408]},"request_timeout":50,"strategy":{"mode":"fallback"},` + twoTargets + `}`),
+		answer: func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") == "Bearer k1" {
+				hangs(w, r)
+			}
+			answerOpenAI(w, r)
+		}},
+	{name: "retry of the last of all targets", path: "/v1/chat/completions", body: hi, answer: failure(503),
+		header: config(`{"retry":{"attempts":1},"strategy":{"mode":"single"},` + twoTargets + `}`)},
 	{name: "retry, not needed", path: "/v1/chat/completions", header: config(`{"retry":{"attempts":2}}`, "provider", "openai"), body: hi},
 	{name: "retry used up", path: "/v1/chat/completions", header: config(`{"retry":{"attempts":1}}`, "provider", "openai"), body: hi, answer: failure(503)},
 	{name: "retry", path: "/v1/chat/completions", header: config(`{"retry":{"attempts":2}}`, "provider", "openai"), body: hi,
@@ -680,4 +690,34 @@ func TestPortkeytestKnowsTheProvidersThatTheGatewayKnows(t *testing.T) {
 		check(t, r.name, got, want)
 	})
 	t.Logf("%d providers, %d requests", len(providers), len(requests))
+}
+
+func TestPortkeytestTakesTheHostsThatTheGatewayTakes(t *testing.T) {
+	t.Parallel()
+	real, err := url.Parse(gatewayURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gw := portkeytest.NewGateway(t)
+	hosts := []string{
+		"https://llm.example.com/v1", "HTTPS://LLM.Example.com", "http://8.8.8.8:8000/v1", "http://127.0.0.1:1/v1", "http://localhost:1", "http://a.localhost:1",
+		"http://host.docker.internal:1", "http://172.15.0.1", "http://172.32.0.1", "http://11.0.0.1", "http://100.63.0.1", "http://223.0.0.1", "http://a.b.c.d.e.f.g.h.i.example",
+		"http://127.0.0.2", "http://0.0.0.0", "http://10.1.2.3", "http://172.16.0.1", "http://172.31.255.255", "http://192.168.1.1", "http://100.64.0.1",
+		"http://169.254.169.254", "http://224.0.0.1", "http://255.255.255.255", "http://[::1]:1", "http://[2001:db8::1]", "http://metadata", "http://metadata.google.internal",
+		"http://metadata.azure.com", "http://instance-data", "http://llm.local", "http://llm.localdomain", "http://llm.intranet", "http://llm.lan", "http://llm.home", "http://llm.corp",
+		"http://llm.test", "http://llm.invalid", "http://llm.onion", "http://llm_1.example.com", "http://llm.example.com.", "http://a.b.c.d.e.f.g.h.i.j.example.com",
+		"http://llm.example.com:0", "http://llm.example.com:65535", "http://llm.example.com:65536", "http://api.portkey.ai/v1", "https://API.portkey.example.com",
+		"http://user@llm.example.com", "http://llm.example.com/@me", "ftp://llm.example.com", "file:///etc/passwd", "llm.example.com", "llm.example.com:443", "//llm.example.com", "http://", "x",
+	}
+	refused := 0
+	for _, host := range hosts {
+		r := corpusRequest{name: host, method: "GET", path: "/v1/models", header: on("provider", "openai", "custom-host", host)}
+		got := r.send(t, strings.TrimSuffix(gw.URL(), "/v1")).Status == http.StatusBadRequest
+		want := r.send(t, real.Scheme+"://"+real.Host).Status == http.StatusBadRequest
+		check(t, host+": refused", got, want)
+		if want {
+			refused++
+		}
+	}
+	t.Logf("%d hosts, %d refused", len(hosts), refused)
 }
