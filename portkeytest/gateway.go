@@ -26,16 +26,16 @@
 // sends the gateway's x-portkey-* response headers. It follows a config object:
 // fallback, loadbalance, single and conditional targets, retries (without the
 // waits in between), and timeouts. It turns a provider's errors into the gateway's.
-// Tests compare it with the gateway's version 1.15.2.
+// The tests in interop/ compare it with version 1.15.2, and list what differs.
 //
 // Like the hosted gateway, it takes virtual keys, "@slug" providers and config
 // slugs ("pc-...", "cf-..."). Whatever they stand for, it is one target, openai
 // if the request does not say another provider.
 //
 // It calls nobody, whatever x-portkey-custom-host says, caches nothing, runs no
-// guardrails, and does not translate: requests reach the handlers as the client
-// sent them, and whatever the provider, successful answers are in the form in
-// which the client gets them. [Fault] pretends the rest.
+// guardrails, and does not translate between providers: a request is answered as
+// the client sent it, and a successful answer reaches the client as it is, but
+// for the provider's name. [Fault] pretends the rest.
 package portkeytest
 
 import (
