@@ -310,7 +310,7 @@ func newCorpus() []corpusRequest {
 		{name: "targets of targets", body: chatBody, answer: failing("k1", 500),
 			header: withConfig(`{"strategy":{"mode":"fallback"},"targets":[{"provider":"openai","api_key":"k1"},{"strategy":{"mode":"single"},` + strings.Replace(twoTargets, "k1", "k3", 1) + `}]}`)},
 		{name: "retry and timeout of all targets", body: chatBody,
-			header: withConfig(`{"retry":{"attempts":1,"on_status_codes":[408]},"request_timeout":50,"strategy":{"mode":"fallback"},` + twoTargets + `}`),
+			header: withConfig(`{"retry":{"attempts":1,"on_status_codes":[408]},"request_timeout":500,"strategy":{"mode":"fallback"},` + twoTargets + `}`),
 			answer: func(w http.ResponseWriter, r *http.Request) {
 				if r.Header.Get("Authorization") == "Bearer k1" {
 					hangs(w, r)
