@@ -236,7 +236,7 @@ func (up *upstream) route(u, gateway *url.URL) (route, bool) {
 		}
 		endpoint = client + endpoint
 	}
-	to := route{gateway: true, url: *u, says: slices.Clip(up.says), rerouted: true, readsCredential: readsCredential(endpoint)}
+	to := route{gateway: true, url: *u, endpoint: endpoint, rerouted: true, says: slices.Clip(up.says)}
 	to.url.Scheme, to.url.Host = gateway.Scheme, gateway.Host
 	to.url.Path = gateway.Path + endpoint
 	if strings.Contains(endpoint, "%") {
@@ -246,7 +246,7 @@ func (up *upstream) route(u, gateway *url.URL) (route, bool) {
 	for _, p := range parts {
 		to.says = append(to.says, line{key: partKey(p.name), value: p.value})
 	}
-	if up.known && to.readsCredential && up.says[0].value == azureOpenAI {
+	if up.known && up.says[0].value == azureOpenAI && readsCredential(endpoint) {
 		// In the query it goes along too. So one that cannot be in a header still does.
 		if l, err := newLine(keyAzureVersion, u.Query().Get("api-version")); err == nil && l.value != "" {
 			to.says = append(to.says, l)

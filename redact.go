@@ -171,11 +171,26 @@ func (c ConfigSlug) Format(s fmt.State, _ rune) {
 // LogValue is c, unless it is a config object by mistake.
 func (c ConfigSlug) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
+// String is what Format prints. A panic that nobody recovers is printed without
+// fmt, and asks for no more than this.
+func (c ConfigSlug) String() string { return fmt.Sprint(c) }
+
+// MarshalJSON encodes c, unless it is a config object by mistake.
+func (c ConfigSlug) MarshalJSON() ([]byte, error) {
+	if !c.isSlug() {
+		return json.Marshal(redacted)
+	}
+	return json.Marshal(string(c))
+}
+
 // Format prints no part of c, whatever the verb.
 func (c ConfigJSON) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 
 // LogValue is no part of c.
 func (c ConfigJSON) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// String is no part of c.
+func (c ConfigJSON) String() string { return redacted }
 
 // Format prints no part of c, whatever the verb.
 func (c ConfigObject) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
@@ -227,21 +242,4 @@ func (t Transport) Format(s fmt.State, _ rune) {
 		names = append(names, strings.ToLower(l.key))
 	}
 	fmt.Fprintf(s, "portkey.Transport{gateway: %v, headers: %v}", t.gateway, names)
-}
-
-// A panic that nobody recovers is printed without fmt: it asks for an Error or a
-// String only.
-
-// String returns what fmt prints.
-func (c ConfigSlug) String() string { return fmt.Sprint(c) }
-
-// String hides the text, which may hold secrets.
-func (c ConfigJSON) String() string { return redacted }
-
-// MarshalJSON hides what cannot be a slug.
-func (c ConfigSlug) MarshalJSON() ([]byte, error) {
-	if !c.isSlug() {
-		return json.Marshal(redacted)
-	}
-	return json.Marshal(string(c))
 }

@@ -248,13 +248,12 @@ func (t *Transport) CloseIdleConnections() {
 
 // A route is where a request goes.
 type route struct {
-	gateway bool    // to the gateway, with Portkey's headers; else to its own URL, without
-	url     url.URL // at the gateway
-	says    []line  // what the URL that the client asked for says: the provider, and then the rest
-	traceID string  // of the hop before, for a redirect
-
-	rerouted        bool // the client asked for a provider's URL
-	readsCredential bool // the gateway does, instead of handing it on
+	gateway  bool    // to the gateway, with Portkey's headers; else to its own URL, without
+	url      url.URL // at the gateway
+	endpoint string  // what is in it behind the gateway's base URL
+	rerouted bool    // the client asked for a provider's URL
+	says     []line  // what that URL says: the provider, and then the rest
+	traceID  string  // of the hop before, for a redirect
 
 	drop func(key string) bool // the headers that do not go elsewhere
 }
@@ -331,8 +330,7 @@ func (t *Transport) target(req *http.Request) (route, bool) {
 
 // direct returns the route of a request that is for the gateway itself.
 func (t *Transport) direct(u *url.URL) route {
-	endpoint := strings.TrimPrefix(u.Path, t.gateway.Path)
-	return route{gateway: true, url: *u, readsCredential: readsCredential(endpoint)}
+	return route{gateway: true, url: *u, endpoint: strings.TrimPrefix(u.Path, t.gateway.Path)}
 }
 
 // isGateway reports whether a request with this URL, and this Host if it is not

@@ -246,7 +246,7 @@ func withoutKey(query string) string {
 // is Authorization, but for an Entra token, which Azure's clients send there.
 func (w *wire) carryCredential(own http.Header, to *route) {
 	provider, config := w.header.Get(keyProvider), w.header.Get(keyConfig)
-	if provider == azureOpenAI && to.readsCredential {
+	if provider == azureOpenAI && readsCredential(to.endpoint) {
 		key := w.header.Get(keyAzureKey)
 		token, bearer := strings.CutPrefix(w.header.Get(keyAuthorization), "Bearer ")
 		if key != "" {
@@ -262,7 +262,7 @@ func (w *wire) carryCredential(own http.Header, to *route) {
 
 	// Of no credential at all the gateway makes "Bearer undefined". An empty one
 	// leaves it to the provider to say what is missing.
-	if !to.rerouted || !isKnown(provider) || slices.ContainsFunc(credentialKeys, w.has) {
+	if !to.rerouted || slices.ContainsFunc(credentialKeys, w.has) || !isKnown(provider) {
 		return
 	}
 	configured := config != "" && (!isJSON(config) || strings.Contains(config, `"api_key"`))

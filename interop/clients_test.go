@@ -78,9 +78,7 @@ var clients = []client{
 	goOpenAI("go-openai", openAIDialect, openai.DefaultConfig(clientKey)),
 	goOpenAI("go-openai, Azure", azureDialect, openai.DefaultAzureConfig(clientKey, "https://res.openai.azure.com")),
 	goOpenAI("go-openai, Azure with Entra", entraDialect, entraConfig()),
-	{name: "go-openai, Anthropic", speak: anthropicDialect, sendsNone: true,
-		chat:   goOpenAI("", dialect{}, openai.DefaultAnthropicConfig(clientKey, "")).chat,
-		stream: goOpenAI("", dialect{}, openai.DefaultAnthropicConfig(clientKey, "")).stream},
+	goOpenAIForAnthropic(),
 	openAIGo("openai-go", openAIDialect, option.WithAPIKey(clientKey)),
 	openAIGo("openai-go, Azure", azureDialect, azure.WithEndpoint("https://res.openai.azure.com", "2024-06-01"), azure.WithAPIKey(clientKey)),
 	{name: "openai-go, responses", speak: responsesDialect, chat: responsesChat, stream: responsesStream},
@@ -137,6 +135,12 @@ func goOpenAI(name string, d dialect, cfg openai.ClientConfig) client {
 			_, err := connect(c).CreateEmbeddings(ctx, openai.EmbeddingRequest{Model: "m1", Input: "hi"})
 			return err
 		}}
+}
+
+func goOpenAIForAnthropic() client {
+	cl := goOpenAI("go-openai, Anthropic", anthropicDialect, openai.DefaultAnthropicConfig(clientKey, ""))
+	cl.sendsNone, cl.embed = true, nil
+	return cl
 }
 
 func openAIGo(name string, d dialect, opts ...option.RequestOption) client {
