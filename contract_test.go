@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"maps"
 	"mime/multipart"
 	"net"
@@ -488,10 +487,7 @@ func TestResponseNamesTheRequestThatWasSent(t *testing.T) {
 func TestErrorsOfTheBaseSurviveTheClient(t *testing.T) {
 	t.Parallel()
 	plain := newServer(t, nil)
-	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
-	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
-	secure.StartTLS()
-	t.Cleanup(secure.Close)
+	secure := newTLSServer(t, nil)
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, tt := range []struct {

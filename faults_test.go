@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"runtime"
 	"strconv"
@@ -258,17 +256,13 @@ func newFaultCall(n int) *faultCall {
 	return c
 }
 
-// An openBody is open until it is closed.
-type openBody struct {
-	io.Reader
-	close func()
-}
-
-func (b openBody) Close() error { b.close(); return nil }
-
 func (c *faultCall) newBody() (io.ReadCloser, error) {
 	c.open.Add(1)
-	return openBody{strings.NewReader(c.payload), sync.OnceFunc(func() { c.open.Add(-1) })}, nil
+	closed := sync.OnceFunc(func() { c.open.Add(-1) })
+	return struct {
+		io.Reader
+		io.Closer
+	}{strings.NewReader(c.payload), closerFunc(func() error { closed(); return nil })}, nil
 }
 
 type faultCallKey struct{}
@@ -496,9 +490,7 @@ func testFaults(t *testing.T, max int, over func(*wire) http.RoundTripper) {
 	}
 
 	g.listen(t)
-	tlsServer := httptest.NewUnstartedServer(http.NotFoundHandler())
-	tlsServer.Config.ErrorLog = log.New(io.Discard, "", 0)
-	tlsServer.StartTLS()
+	tlsServer := newTLSServer(t, nil)
 	w := &wire{&http.Transport{MaxIdleConnsPerHost: faultWorkers}, g, tlsServer.Listener.Addr().String()}
 	client := &http.Client{Transport: newTransport(t, over(w), portkey.Options{BaseURL: "http://" + g.addr + "/v1",
 		Headers: portkey.Headers{Metadata: portkey.Metadata{"suite": "faults", "call": "none"}}})}
@@ -550,18 +542,6 @@ func runAll(client *http.Client, calls []*faultCall) <-chan struct{} {
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
 	return done
-}
-
-// checkNothingIsLeft waits for it: much is closed by goroutines of net/http.
-func checkNothingIsLeft(t *testing.T, what string, left func() int) {
-	t.Helper()
-	for until := time.Now().Add(faultTime / 2); left() > 0 && time.Now().Before(until); {
-		time.Sleep(time.Millisecond)
-	}
-	if n := left(); n > 0 {
-		buf := make([]byte, 1<<16)
-		t.Errorf("%d %s are left:\n%s", n, what, buf[:runtime.Stack(buf, true)])
-	}
 }
 
 // checkCalls checks each call against its script, and shows the figures.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"math"
 	"mime/multipart"
@@ -409,21 +408,10 @@ func TestRetryPolicyOfErrors(t *testing.T) {
 
 func TestTLSAndInvalidHeaderErrorsGetOneAttempt(t *testing.T) {
 	t.Parallel()
-	server := func(config *tls.Config) *httptest.Server {
-		s := httptest.NewUnstartedServer(http.NotFoundHandler())
-		s.Config.ErrorLog = log.New(io.Discard, "", 0)
-		if s.TLS = config; config != nil {
-			s.StartTLS()
-		} else {
-			s.Start()
-		}
-		t.Cleanup(s.Close)
-		return s
-	}
-	standard := server(&tls.Config{})
-	newest := server(&tls.Config{MinVersion: tls.VersionTLS13})
-	mutual := server(&tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12})
-	plain := server(nil)
+	standard := newTLSServer(t, nil)
+	newest := newTLSServer(t, &tls.Config{MinVersion: tls.VersionTLS13})
+	mutual := newTLSServer(t, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12})
+	plain := newServer(t, nil)
 	pool := x509.NewCertPool()
 	pool.AddCert(standard.Certificate())
 	remote := func(err error) bool {
@@ -1037,14 +1025,7 @@ func TestRetryLeavesNoGoroutines(t *testing.T) { // not parallel: it counts goro
 		}
 		wg.Wait()
 	}()
-	for range 1000 {
-		if runtime.NumGoroutine() <= before {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	buf := make([]byte, 1<<16)
-	t.Errorf("got %d goroutines, want %d:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
+	checkNothingIsLeft(t, "goroutines", func() int { return runtime.NumGoroutine() - before })
 }
 
 func TestRetryClientAroundTheTransport(t *testing.T) {

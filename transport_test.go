@@ -2,14 +2,17 @@ package portkey_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -86,6 +89,17 @@ func (s seen) portkeyHeaders() http.Header {
 	return h
 }
 
+// newTLSServer keeps quiet about the handshakes that fail.
+func newTLSServer(t *testing.T, config *tls.Config) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = config
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
 func noTrace(context.Context) string { return "" }
 
 // underTest makes the transport that the tests are about. With the build tag
@@ -138,6 +152,18 @@ func do(t *testing.T, c *http.Client, req *http.Request) (*http.Response, string
 		t.Fatal(err)
 	}
 	return resp, string(body)
+}
+
+// checkNothingIsLeft waits for it: much is closed by goroutines of net/http.
+func checkNothingIsLeft(t *testing.T, what string, left func() int) {
+	t.Helper()
+	for until := time.Now().Add(5 * time.Second); left() > 0 && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
+	if n := left(); n > 0 {
+		buf := make([]byte, 1<<16)
+		t.Errorf("%d %s are left:\n%s", n, what, buf[:runtime.Stack(buf, true)])
+	}
 }
 
 type roundTripperFunc func(*http.Request) (*http.Response, error)
