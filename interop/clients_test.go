@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,11 +68,20 @@ type client struct {
 	// stream calls each with each piece of text.
 	stream func(ctx context.Context, c *http.Client, each func(string)) error
 	embed  func(context.Context, *http.Client) error
+	// transcribe sends a file, and returns the text that is said to be in it.
+	transcribe func(ctx context.Context, c *http.Client, file io.Reader) (string, error)
+	count      counter
 	// quiet says that the client may take the end of a stream that was cancelled
 	// for that of the answer: by chance, it tells its caller no error.
 	quiet bool
 	// sendsNone says that the client sends no credential: Headers.Authorization has it.
 	sendsNone bool
+}
+
+// A counter has the provider count tokens, at path.
+type counter struct {
+	path   string
+	tokens func(context.Context, *http.Client) (int64, error)
 }
 
 var clients = []client{
@@ -82,7 +92,8 @@ var clients = []client{
 	openAIGo("openai-go", openAIDialect, option.WithAPIKey(clientKey)),
 	openAIGo("openai-go, Azure", azureDialect, azure.WithEndpoint("https://res.openai.azure.com", "2024-06-01"), azure.WithAPIKey(clientKey)),
 	{name: "openai-go, responses", speak: responsesDialect, chat: responsesChat, stream: responsesStream},
-	{name: "anthropic-sdk-go", speak: anthropicDialect, chat: anthropicChat, stream: anthropicStream},
+	{name: "anthropic-sdk-go", speak: anthropicDialect, chat: anthropicChat, stream: anthropicStream,
+		count: counter{"/v1/messages/count_tokens", anthropicCount}},
 	quietly(langchain("langchaingo, openai", openAIDialect, func(c *http.Client) (llms.Model, error) {
 		return langopenai.New(langopenai.WithToken(clientKey), langopenai.WithHTTPClient(c), langopenai.WithModel("m1"))
 	})),
@@ -90,7 +101,8 @@ var clients = []client{
 		return langanthropic.New(langanthropic.WithToken(clientKey), langanthropic.WithHTTPClient(c), langanthropic.WithModel("m1"))
 	}),
 	{name: "eino-ext openai", speak: openAIDialect, chat: einoChat, stream: einoStream},
-	{name: "genai", speak: geminiDialect, chat: genaiChat, stream: genaiStream, embed: genaiEmbed},
+	{name: "genai", speak: geminiDialect, chat: genaiChat, stream: genaiStream, embed: genaiEmbed,
+		count: counter{"/v1beta/models/m1:countTokens", genaiCount}},
 }
 
 func entraConfig() openai.ClientConfig {
@@ -134,12 +146,16 @@ func goOpenAI(name string, d dialect, cfg openai.ClientConfig) client {
 		embed: func(ctx context.Context, c *http.Client) error {
 			_, err := connect(c).CreateEmbeddings(ctx, openai.EmbeddingRequest{Model: "m1", Input: "hi"})
 			return err
+		},
+		transcribe: func(ctx context.Context, c *http.Client, file io.Reader) (string, error) {
+			resp, err := connect(c).CreateTranscription(ctx, openai.AudioRequest{Model: "m1", FilePath: "a.wav", Reader: file})
+			return resp.Text, err
 		}}
 }
 
 func goOpenAIForAnthropic() client {
 	cl := goOpenAI("go-openai, Anthropic", anthropicDialect, openai.DefaultAnthropicConfig(clientKey, ""))
-	cl.sendsNone, cl.embed = true, nil
+	cl.sendsNone, cl.embed, cl.transcribe = true, nil, nil
 	return cl
 }
 
@@ -173,6 +189,15 @@ func openAIGo(name string, d dialect, opts ...option.RequestOption) client {
 			_, err := cl.Embeddings.New(ctx, openaigo.EmbeddingNewParams{Model: "m1",
 				Input: openaigo.EmbeddingNewParamsInputUnion{OfString: openaigo.String("hi")}})
 			return err
+		},
+		transcribe: func(ctx context.Context, c *http.Client, file io.Reader) (string, error) {
+			cl := connect(c)
+			resp, err := cl.Audio.Transcriptions.New(ctx, openaigo.AudioTranscriptionNewParams{Model: "m1",
+				File: openaigo.File(file, "a.wav", "audio/wav")})
+			if err != nil {
+				return "", err
+			}
+			return resp.Text, nil
 		}}
 }
 
@@ -229,6 +254,15 @@ func anthropicStream(ctx context.Context, c *http.Client, each func(string)) err
 		}
 	}
 	return stream.Err()
+}
+
+func anthropicCount(ctx context.Context, c *http.Client) (int64, error) {
+	cl := anthropicClient(c)
+	resp, err := cl.Messages.CountTokens(ctx, anthropic.MessageCountTokensParams{Model: "claude-x", Messages: anthropicParams.Messages})
+	if err != nil {
+		return 0, err
+	}
+	return resp.InputTokens, nil
 }
 
 func quietly(cl client) client { cl.quiet = true; return cl }
@@ -328,6 +362,18 @@ func genaiEmbed(ctx context.Context, c *http.Client) error {
 	return err
 }
 
+func genaiCount(ctx context.Context, c *http.Client) (int64, error) {
+	cl, err := genaiClient(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := cl.Models.CountTokens(ctx, "m1", genai.Text("hi"), nil)
+	if err != nil {
+		return 0, err
+	}
+	return int64(resp.TotalTokens), nil
+}
+
 // recorder keeps the header of the last request that the Transport has sent.
 type recorder struct {
 	mu   sync.Mutex
@@ -353,6 +399,15 @@ func (cl *client) connect(t *testing.T, u *upstream) (*http.Client, *recorder) {
 		t.Fatal(err)
 	}
 	return c, r
+}
+
+func (cl *client) checkCredential(t *testing.T, seen received) {
+	t.Helper()
+	want := clientKey
+	if cl.speak.bearer {
+		want = "Bearer " + want
+	}
+	seen.checkHeader(t, cl.speak.credential, want)
 }
 
 // newStream starts an upstream that streams the pieces; from the second on, each
@@ -401,11 +456,7 @@ var features = []struct {
 		check(t, "trace ID that the gateway names", info.TraceID, "trace-1")
 		check(t, "metadata", sent.last.Get("X-Portkey-Metadata"), `{"_user":"j\u00f6"}`)
 		seen := u.only(t)
-		want := clientKey
-		if cl.speak.bearer {
-			want = "Bearer " + want
-		}
-		seen.checkHeader(t, cl.speak.credential, want)
+		cl.checkCredential(t, seen)
 		if strings.Contains(fmt.Sprint(seen), "undefined") {
 			t.Errorf("upstream got something undefined: %v", seen)
 		}
@@ -459,6 +510,53 @@ var features = []struct {
 		}
 		seen := u.only(t)
 		contains(t, "path upstream", strings.ToLower(seen.Path), "embed")
+		return "ok"
+	}},
+	{"multipart", func(t *testing.T, cl *client) string {
+		if cl.transcribe == nil {
+			return "-"
+		}
+		u := newUpstream(t, reply(http.StatusOK, `{"text":"hello"}`))
+		c, _ := cl.connect(t, u)
+		file := make([]byte, 1<<20) // more than one write, of every byte
+		for i := range file {
+			file[i] = byte(i)
+		}
+		text, err := cl.transcribe(bounded(t), c, bytes.NewReader(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, "text", text, "hello")
+		seen := u.only(t)
+		contains(t, "path upstream", seen.Path, "/audio/transcriptions")
+		cl.checkCredential(t, seen)
+		form := http.Request{Method: seen.Method, Header: seen.Header, Body: io.NopCloser(bytes.NewReader(seen.Body))}
+		part, _, err := form.FormFile("file")
+		if err != nil {
+			t.Fatalf("file upstream: %v", err)
+		}
+		defer part.Close()
+		if got, err := io.ReadAll(part); err != nil || !bytes.Equal(got, file) {
+			t.Errorf("file upstream: got %d bytes and error %v, want the same %d", len(got), err, len(file))
+		}
+		check(t, "model upstream", form.FormValue("model"), "m1")
+		return "ok"
+	}},
+	{"count tokens", func(t *testing.T, cl *client) string {
+		if cl.count.tokens == nil {
+			return "-"
+		}
+		u := newUpstream(t, reply(http.StatusOK, `{"input_tokens":7,"totalTokens":7}`))
+		c, _ := cl.connect(t, u)
+		n, err := cl.count.tokens(bounded(t), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, "tokens", n, 7)
+		seen := u.only(t)
+		seen.checkURL(t, http.MethodPost, cl.count.path)
+		cl.checkCredential(t, seen)
+		contains(t, "body upstream", string(seen.Body), `"hi"`)
 		return "ok"
 	}},
 	{"error's message", func(t *testing.T, cl *client) string {
