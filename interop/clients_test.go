@@ -617,3 +617,54 @@ func TestClients(t *testing.T) {
 	}
 	fmt.Fprintln(os.Stdout, table)
 }
+
+// The gateway has a version and a beta of its own for a request without: the ones
+// here are neither.
+func TestAnthropicKeepsVersionAndBeta(t *testing.T) {
+	t.Parallel()
+	const version, betas = "2042-01-01", "first-beta,second-beta"
+	opts := []anthropicoption.RequestOption{anthropicoption.WithHeader("anthropic-version", version)}
+	params := anthropic.BetaMessageNewParams{Model: "claude-x", MaxTokens: 16, Betas: strings.Split(betas, ","),
+		Messages: []anthropic.BetaMessageParam{anthropic.NewBetaUserMessage(anthropic.NewBetaTextBlock("hi"))}}
+	test := func(name string, answer http.HandlerFunc, call func(context.Context, anthropic.Client) (string, error)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t, answer)
+			c, _ := (&client{speak: anthropicDialect}).connect(t, u)
+			got, err := call(bounded(t), anthropicClient(c))
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, "answer", got, "hello")
+			seen := u.only(t)
+			seen.checkURL(t, http.MethodPost, "/v1/messages")
+			seen.checkHeader(t, "Anthropic-Version", version)
+			seen.checkHeader(t, "Anthropic-Beta", betas)
+		})
+	}
+	test("message", answerAnthropic, func(ctx context.Context, cl anthropic.Client) (string, error) {
+		resp, err := cl.Messages.New(ctx, anthropicParams, append(opts, anthropicoption.WithHeader("anthropic-beta", betas))...)
+		if err != nil {
+			return "", err
+		}
+		return resp.Content[0].Text, nil
+	})
+	test("beta message", answerAnthropic, func(ctx context.Context, cl anthropic.Client) (string, error) {
+		resp, err := cl.Beta.Messages.New(ctx, params, opts...)
+		if err != nil {
+			return "", err
+		}
+		return resp.Content[0].Text, nil
+	})
+	test("beta stream", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, anthropicDialect.begin+anthropicDialect.event+"\n\n"+anthropicDialect.end, "hello")
+	}, func(ctx context.Context, cl anthropic.Client) (text string, err error) {
+		stream := cl.Beta.Messages.NewStreaming(ctx, params, opts...)
+		defer stream.Close()
+		for stream.Next() {
+			text += stream.Current().Delta.Text
+		}
+		return text, stream.Err()
+	})
+}
