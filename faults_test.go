@@ -108,8 +108,13 @@ var faults = []fault{
 // What a restart of the gateway does.
 var (
 	killed = fault{name: "killed", ends: "reset refused", again: true, dropped: true, serve: read(func(x *exchange) bool {
-		x.gateway.held <- struct{}{}
-		return stall(x)
+		select {
+		case <-x.gateway.killed:
+			return reset(x) // net/http sent it again by itself, and so late that the gateway was back
+		default:
+			x.gateway.held <- struct{}{}
+			return stall(x)
+		}
 	})}
 	down = fault{name: "down", ends: "refused", again: true, when: func(g *faultGateway) <-chan struct{} { return g.killed }}
 	up   = fault{name: "up again", ends: "200", marked: true, serve: whole(200, ""),
