@@ -464,13 +464,18 @@ func encodeMetadata(pairs []pair) string {
 // appendString appends s as a JSON string in ASCII.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
-	for _, r := range s {
-		if r == '"' || r == '\\' {
+	done := 0
+	for i, r := range s {
+		if ' ' <= r && r < 0x7f && r != '"' && r != '\\' {
+			continue // most is plain, and goes at once
+		}
+		b = append(b, s[done:i]...)
+		if done = i + utf8.RuneLen(r); r == '"' || r == '\\' {
 			b = append(b, '\\')
 		}
 		b = appendASCII(b, r)
 	}
-	return append(b, '"')
+	return append(append(b, s[done:]...), '"')
 }
 
 // appendASCII appends r to JSON text, as itself if it is printable ASCII and

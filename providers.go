@@ -113,10 +113,8 @@ func readsCredential(endpoint string) bool {
 // isLogin reports whether a path is none of an API's, but of the exchange of one
 // credential for another, which SDKs make with the http.Client that they are given.
 func isLogin(path string) bool {
-	segment, rest, more := "", lowerASCII(path), true
-	for more {
-		segment, rest, more = strings.Cut(rest, "/")
-		if segment == "oauth" || segment == "oauth2" || segment == ".well-known" {
+	for segment := range strings.SplitSeq(path, "/") {
+		if strings.EqualFold(segment, "oauth") || strings.EqualFold(segment, "oauth2") || strings.EqualFold(segment, ".well-known") {
 			return true
 		}
 	}
@@ -207,8 +205,9 @@ func byHost(own []upstream) map[string][]upstream {
 func (t *Transport) reroute(u *url.URL) (route, bool) {
 	dot := max(0, strings.IndexByte(u.Host, '.'))
 	for _, host := range [...]string{u.Host, u.Host[dot:]} {
-		for i := range t.upstreams[host] {
-			if to, ok := t.upstreams[host][i].route(u, t.gateway); ok {
+		ups := t.upstreams[host]
+		for i := range ups {
+			if to, ok := ups[i].route(u, t.gateway); ok {
 				return to, true
 			}
 		}
@@ -217,7 +216,7 @@ func (t *Transport) reroute(u *url.URL) (route, bool) {
 }
 
 func (up *upstream) route(u, gateway *url.URL) (route, bool) {
-	if u.Scheme != up.scheme || u.User != nil || u.Opaque != "" || up.known && isLogin(u.Path) {
+	if u.Scheme != up.scheme || u.User != nil || u.Opaque != "" {
 		return route{}, false
 	}
 	rest, parts, ok := match(up.host, u.Host, nil)
@@ -225,11 +224,14 @@ func (up *upstream) route(u, gateway *url.URL) (route, bool) {
 		return route{}, false
 	}
 	endpoint, parts, ok := match(up.path, u.EscapedPath(), parts)
-	if !ok || endpoint != "" && endpoint[0] != '/' || up.unifiedOnly && !unified[endpoint] {
+	if !ok || endpoint != "" && endpoint[0] != '/' {
 		return route{}, false
 	}
 
 	if !unified[endpoint] {
+		if up.unifiedOnly || up.known && isLogin(u.Path) {
+			return route{}, false
+		}
 		client := up.client
 		for _, p := range parts {
 			client = strings.Replace(client, "{"+p.name+"}", p.value, 1)

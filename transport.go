@@ -108,6 +108,7 @@ type Transport struct {
 // what a pointer points to, but no further.
 type settings struct {
 	gateway    *url.URL
+	name, port string // of the gateway's host
 	static     *layer
 	upstreams  map[string][]upstream // by host
 	filter     func(*http.Request) bool
@@ -137,6 +138,7 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 	if t.gateway, fault = parseBaseURL(text); fault != "" {
 		return nil, errors.New("portkey: " + name + " " + fault)
 	}
+	t.name, t.port = hostPort(t.gateway.Scheme, t.gateway.Host)
 
 	headers := opts.Headers
 	static, err := newLayer(&headers)
@@ -341,12 +343,14 @@ func (t *Transport) isGateway(u *url.URL, host string) bool {
 }
 
 func (t *Transport) isGatewayHost(host string) bool {
-	if host == t.gateway.Host { // the usual case, without parsing
+	if host == t.gateway.Host { // as usual, without parsing
 		return true
 	}
+	if !strings.Contains(lowerASCII(host), t.name) { // as usual too
+		return false
+	}
 	name, port := hostPort(t.gateway.Scheme, host)
-	ownName, ownPort := hostPort(t.gateway.Scheme, t.gateway.Host)
-	return name == ownName && port == ownPort
+	return name == t.name && port == t.port
 }
 
 func hostPort(scheme, hostport string) (host, port string) {
@@ -365,8 +369,10 @@ func hostPort(scheme, hostport string) (host, port string) {
 // lowerASCII leaves text that is not ASCII as it is: strings.ToLower makes an i
 // of U+0130, and that is another host.
 func lowerASCII(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) >= 0 {
-		return s
+	for i := range len(s) {
+		if s[i] > unicode.MaxASCII {
+			return s
+		}
 	}
 	return strings.ToLower(s)
 }

@@ -16,6 +16,7 @@ type wire struct {
 	values      []string // the array behind the header's values; private to this request
 	metadata    []pair   // what the request itself carries
 	traceparent string
+	size        int  // of all that was put in, in bytes; some of it may be out again
 	holds       bool // Portkey certainly holds the provider's credential
 }
 
@@ -42,12 +43,26 @@ func (w *wire) compose(own http.Header, call, static *layer, to *route, newID fu
 	if err := w.putTrace(cmp.Or(call.traceID, static.traceID), newID); err != nil {
 		return err
 	}
+	if w.size <= maxHeaderBytes {
+		return nil
+	}
 	return sizeFault(w.header)
 }
 
 func (w *wire) has(key string) bool { _, ok := w.header[key]; return ok }
 
+// get is Header.Get for a key that is canonical.
+func (w *wire) get(key string) string {
+	if values := w.header[key]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
 func (w *wire) put(key string, values ...string) {
+	for _, v := range values {
+		w.size += lineSize(key, v)
+	}
 	n := len(w.values)
 	w.values = append(w.values, values...)
 	w.header[key] = w.values[n:len(w.values):len(w.values)]
@@ -188,12 +203,12 @@ func (w *wire) putTrace(id string, newID func() string) error {
 // provider needs. A config object without a provider does not say it: the gateway
 // refuses that alone.
 func (w *wire) putSaid(says []line) {
-	config := w.header.Get(keyConfig)
+	config := w.get(keyConfig)
 	routes := config != "" && (w.holds || !isJSON(config))
 	if len(says) == 0 || w.has(keyVirtualKey) || routes {
 		return
 	}
-	if w.putLine(says[0]); w.header.Get(keyProvider) != says[0].value {
+	if w.putLine(says[0]); w.get(keyProvider) != says[0].value {
 		return
 	}
 	for _, l := range says[1:] {
@@ -218,7 +233,7 @@ func saidBefore(h http.Header) (says []line) {
 // Portkey holds one: on some routes the gateway would hand the client's to
 // another provider. What a level sets on purpose, or forwards, stays.
 func (w *wire) dropCredentials(levels ...*layer) {
-	forwarded := w.header.Get(keyForward)
+	forwarded := w.get(keyForward)
 	for _, key := range credentialKeys {
 		if listNames(forwarded, key) {
 			continue
@@ -245,13 +260,13 @@ func withoutKey(query string) string {
 // carryCredential puts the client's credential where the gateway reads it. That
 // is Authorization, but for an Entra token, which Azure's clients send there.
 func (w *wire) carryCredential(own http.Header, to *route) {
-	provider, config := w.header.Get(keyProvider), w.header.Get(keyConfig)
+	provider, config := w.get(keyProvider), w.get(keyConfig)
 	if provider == azureOpenAI && readsCredential(to.endpoint) {
-		key := w.header.Get(keyAzureKey)
-		token, bearer := strings.CutPrefix(w.header.Get(keyAuthorization), "Bearer ")
+		key := w.get(keyAzureKey)
+		token, bearer := strings.CutPrefix(w.get(keyAuthorization), "Bearer ")
 		if key != "" {
 			w.put(keyAuthorization, "Bearer "+key)
-			if !listNames(w.header.Get(keyForward), keyAzureKey) {
+			if !listNames(w.get(keyForward), keyAzureKey) {
 				delete(w.header, keyAzureKey)
 			}
 		} else if bearer && to.rerouted && !w.has(keyAzureToken) && anyKey(own, isAuthorization) {
@@ -277,6 +292,8 @@ func isAuthorization(key string) bool { return strings.EqualFold(key, keyAuthori
 // that it answers 431 with an empty body, which nobody can make sense of.
 const maxHeaderBytes = 16 << 10
 
+func lineSize(key, value string) int { return len(key) + len(": ") + len(value) + len("\r\n") }
+
 // sizeFault returns an error that names the largest of our headers, if the
 // header as a whole is too large.
 func sizeFault(h http.Header) error {
@@ -284,7 +301,7 @@ func sizeFault(h http.Header) error {
 	for key, values := range h {
 		size := 0
 		for _, v := range values {
-			size += len(key) + len(": ") + len(v) + len("\r\n")
+			size += lineSize(key, v)
 		}
 		if total += size; size > most && isPortkey(key) {
 			most, largest = size, key
