@@ -1,0 +1,66 @@
+// Command openai-go sends OpenAI's own client through the Portkey gateway: it is
+// given an http.Client, and nothing else changes.
+//
+//	cd examples/openai-go && go run .
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"os"
+
+	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
+	"github.com/portkey-go/portkey"
+	"github.com/portkey-go/portkey/portkeytest"
+)
+
+func main() {
+	if err := run(context.Background(), os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, out io.Writer) error {
+	var opts portkey.Options
+	if os.Getenv("PORTKEY_API_KEY") == "" && os.Getenv("PORTKEY_BASE_URL") == "" {
+		gateway := portkeytest.Start() // without a key, one inside this program
+		defer gateway.Close()
+		opts.BaseURL = gateway.URL()
+	}
+	c, err := portkey.WrapClient(nil, opts)
+	if err != nil {
+		return err
+	}
+	client := openai.NewClient(
+		option.WithHTTPClient(c),
+		option.WithAPIKey(cmp.Or(os.Getenv("OPENAI_API_KEY"), "none")), // it wants one, even if Portkey holds it
+	)
+	params := openai.ChatCompletionNewParams{
+		Model:    openai.ChatModelGPT4oMini,
+		Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Say this is a test")},
+	}
+
+	// It retries by itself. One trace in the context is one for all attempts.
+	ctx, trace := portkey.WithNewTrace(ctx)
+	var info portkey.ResponseInfo
+	answer, err := client.Chat.Completions.New(portkey.WithResponseInfo(ctx, &info), params)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, answer.Choices[0].Message.Content)
+	fmt.Fprintf(out, "provider %s, same trace: %t\n", info.Provider, info.TraceID == trace)
+
+	stream := client.Chat.Completions.NewStreaming(portkey.WithMetadata(ctx, portkey.Metadata{"_user": "u-17"}), params)
+	defer stream.Close()
+	for stream.Next() {
+		for _, choice := range stream.Current().Choices {
+			fmt.Fprint(out, choice.Delta.Content)
+		}
+	}
+	fmt.Fprintln(out)
+	return stream.Err()
+}

@@ -1,0 +1,19 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+)
+
+func TestOpenAIGoGoesThroughTheGateway(t *testing.T) {
+	for _, name := range []string{"PORTKEY_API_KEY", "PORTKEY_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"} {
+		t.Setenv(name, "")
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "You said: Say this is a test\nprovider openai, same trace: true\nYou said: Say this is a test\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
