@@ -40,7 +40,7 @@ func run(ctx context.Context, out io.Writer) error {
 		option.WithAPIKey(cmp.Or(os.Getenv("OPENAI_API_KEY"), "none")), // it wants one, even if Portkey holds it
 	)
 	params := openai.ChatCompletionNewParams{
-		Model:    openai.ChatModelGPT4oMini,
+		Model:    "gpt-4o-mini",
 		Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Say this is a test")},
 	}
 
