@@ -44,6 +44,7 @@ var failures = []struct {
 	{"refused", func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) && errors.As(err, new(*net.OpError)) }},
 	{"reset", func(err error) bool { return errors.Is(err, syscall.ECONNRESET) && errors.As(err, new(*net.OpError)) }},
 	{"pipe", func(err error) bool { return errors.Is(err, syscall.EPIPE) && errors.As(err, new(*net.OpError)) }},
+	{"closed", func(err error) bool { return errors.Is(err, net.ErrClosed) && errors.As(err, new(*net.OpError)) }}, // by net/http, which read of the reset before its write did
 	{"truncated", func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
 	{"EOF", func(err error) bool { return errors.Is(err, io.EOF) }},
 	{"certificate", func(err error) bool { return errors.As(err, new(*tls.CertificateVerificationError)) }},
@@ -76,7 +77,7 @@ var faults = []fault{
 		return whole(200, "")(x)
 	}},
 	{name: "refused", ends: "refused", again: true, lead: func(w *wire, u *url.URL) { u.Host = "127.0.0.1:1" }},
-	{name: "reset during the upload", ends: "reset pipe", again: true, dropped: true, serve: reset},
+	{name: "reset during the upload", ends: "reset pipe closed", again: true, dropped: true, serve: reset},
 	{name: "reset before headers", ends: "reset", again: true, dropped: true, serve: read(reset)},
 	{name: "closed before headers", ends: "EOF", again: true, dropped: true, serve: read(closed)},
 	{name: "garbage", ends: "garbage", again: true, serve: read(func(x *exchange) bool {
@@ -97,7 +98,7 @@ var faults = []fault{
 	{name: "503 of a proxy", ends: "503", again: true, serve: whole(503, "")},
 	{name: "429 of the gateway", ends: "429", marked: true, serve: whole(429, "Retry-After: 3600\r\n")},
 	{name: "500 of the gateway", ends: "500", marked: true, serve: whole(500, "")},
-	{name: "503 during the upload", ends: "503 reset pipe", again: true, unread: true, serve: func(x *exchange) bool {
+	{name: "503 during the upload", ends: "503 reset pipe closed", again: true, unread: true, serve: func(x *exchange) bool {
 		x.head(503, "Connection: close\r\nContent-Length: 0\r\n")
 		return false
 	}},
