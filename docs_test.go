@@ -68,20 +68,29 @@ func isDeclaration(block string) bool {
 
 func TestCodeInDocumentsCompiles(t *testing.T) {
 	t.Parallel()
-	exported := exportFiles(t)
+	packages := newImporter(t)
+	own, err := packages.Import(documentImports["portkey"])
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range documents(t) {
+		for _, m := range portkeyMember.FindAllStringSubmatch(text, -1) { // in the prose, too
+			if own.Scope().Lookup(m[1]) == nil {
+				t.Errorf("%s names portkey.%s, which there is not", name, m[1])
+			}
+		}
 		var blocks []string
 		for _, m := range codeBlock.FindAllStringSubmatch(text, -1) {
 			blocks = append(blocks, m[1])
 		}
 		if len(blocks) > 0 {
-			compile(t, name, blocks, exported)
+			compile(t, name, blocks, packages)
 		}
 	}
 }
 
-// exportFiles says where the compiled packages are that documents may import.
-func exportFiles(t *testing.T) map[string]string {
+// newImporter imports the packages that documents may import, as they are compiled.
+func newImporter(t *testing.T) types.Importer {
 	t.Helper()
 	args := append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}"}, slices.Sorted(maps.Values(documentImports))...)
 	cmd := exec.Command("go", args...)
@@ -96,10 +105,10 @@ func exportFiles(t *testing.T) map[string]string {
 		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
 		files[path] = file
 	}
-	return files
+	return importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser, error) { return os.Open(files[path]) })
 }
 
-func compile(t *testing.T, name string, blocks []string, exported map[string]string) {
+func compile(t *testing.T, name string, blocks []string, packages types.Importer) {
 	t.Helper()
 	for i, block := range blocks {
 		if formatted, err := format.Source([]byte(block)); err != nil {
@@ -123,7 +132,7 @@ func compile(t *testing.T, name string, blocks []string, exported map[string]str
 		return
 	}
 	config := types.Config{
-		Importer: importer.ForCompiler(files, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exported[path]) }),
+		Importer: packages,
 		Error: func(err error) {
 			if !err.(types.Error).Soft { // such as a variable that is not used
 				t.Errorf("%s: %v", name, err)
@@ -148,7 +157,6 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	version := gatewayOnNpm.FindStringSubmatch(string(manifest))[1]
-	exported := exportedNames(t)
 	for name, text := range documents(t) {
 		var paths []string
 		for _, m := range relativeLink.FindAllStringSubmatch(text, -1) {
@@ -172,33 +180,5 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 				t.Errorf("%s names version %s of the gateway, want the tested %s", name, m[1], version)
 			}
 		}
-		for _, m := range portkeyMember.FindAllStringSubmatch(text, -1) {
-			if !exported[m[1]] {
-				t.Errorf("%s names portkey.%s, which there is not", name, m[1])
-			}
-		}
 	}
-}
-
-// exportedNames returns what package portkey exports, beside methods and fields.
-func exportedNames(t *testing.T) map[string]bool {
-	t.Helper()
-	sources, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := make(map[string]bool)
-	for _, source := range sources {
-		if strings.HasSuffix(source, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), source, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name := range file.Scope.Objects {
-			names[name] = ast.IsExported(name)
-		}
-	}
-	return names
 }

@@ -461,7 +461,7 @@ func encodeMetadata(pairs []pair) string {
 	return string(append(b, '}'))
 }
 
-// appendString appends s as a JSON string in ASCII.
+// appendString appends s, which is UTF-8, as a JSON string in ASCII.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	done := 0
