@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/portkey-go/portkey"
 	openai "github.com/sashabaranov/go-openai"
@@ -61,14 +60,6 @@ func bothWays(t *testing.T, test func(t *testing.T, connect func(u *upstream) *o
 	})
 }
 
-// bounded returns a context that ends before go test's own timeout does.
-func bounded(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 func chatRequest(model string) openai.ChatCompletionRequest {
 	return openai.ChatCompletionRequest{
 		Model:               model,
@@ -99,13 +90,6 @@ func chatError(t *testing.T, ctx context.Context, client *openai.Client, model s
 		t.Fatalf("error: got %v, want an *openai.APIError", err)
 	}
 	return apiErr
-}
-
-func check[T comparable](t *testing.T, what string, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
 }
 
 func contains(t *testing.T, what, got, want string) {

@@ -112,15 +112,6 @@ func checkJSON(t *testing.T, what string, got []byte, want string) {
 	}
 }
 
-// reply answers everything with the same JSON.
-func reply(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		io.WriteString(w, body)
-	}
-}
-
 // failing answers a request that carries key with a status and an OpenAI error,
 // and any other as OpenAI does.
 func failing(key string, status int) http.HandlerFunc {

@@ -1,19 +1,17 @@
 // Package interop, in a module of its own: genkit's dependencies want an older
 // invopop/jsonschema than anthropic-sdk-go does, and do not build with both. Its
-// gateway_test.go is a symbolic link to the one next door.
+// gateway_test.go and common_test.go are symbolic links to those next door.
 package interop
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/firebase/genkit/go/ai"
 	"github.com/firebase/genkit/go/core/api"
@@ -77,29 +75,6 @@ func connect(t *testing.T, plugin pluginFunc, answer http.HandlerFunc) (g *genki
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func reply(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Retry-After-Ms", "1") // for the client's own retries
-		w.WriteHeader(status)
-		io.WriteString(w, body)
-	}
-}
-
-func bounded(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func check[T comparable](t *testing.T, what string, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
-}
 
 func TestChat(t *testing.T) {
 	t.Parallel()
@@ -196,7 +171,11 @@ func TestCancelInMidStream(t *testing.T) {
 // The plugin retries by itself. The context names one trace for all attempts.
 func TestErrorAfterRetries(t *testing.T) {
 	t.Parallel()
-	g, sent, _ := connect(t, withOpenAI, reply(http.StatusTooManyRequests, `{"error":{"message":"slow down, please","type":"rate_limit_error"}}`))
+	busy := reply(http.StatusTooManyRequests, `{"error":{"message":"slow down, please","type":"rate_limit_error"}}`)
+	g, sent, _ := connect(t, withOpenAI, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After-Ms", "1")
+		busy(w, r)
+	})
 	ctx, id := portkey.WithNewTrace(bounded(t))
 	_, err := genkit.GenerateText(ctx, g, ai.WithModelName("openai/gpt-4o"), ai.WithPrompt("hi"))
 	var apiErr *openaigo.Error
