@@ -384,15 +384,16 @@ func unmarshalFields(b []byte, v any, extra *map[string]any) error {
 	}
 	fields := jsonFields(reflect.ValueOf(v).Elem())
 	for key, raw := range object {
-		if f, ok := fields[key]; ok {
-			if decodeNumbers(raw, f.Addr().Interface()) == nil && !f.IsZero() && encodesAs(f, raw) {
-				continue
-			}
-			f.SetZero()
-		}
 		var value any
 		if err := decodeNumbers(raw, &value); err != nil {
 			return err
+		}
+		if f, ok := fields[key]; ok {
+			once, err := json.Marshal(value) // of a key that is in it twice, the last: it decides alone
+			if err == nil && decodeNumbers(once, f.Addr().Interface()) == nil && !f.IsZero() && encodesAs(f, once) {
+				continue
+			}
+			f.SetZero()
 		}
 		if *extra == nil {
 			*extra = make(map[string]any)

@@ -378,6 +378,7 @@ func FuzzConfigRoundTrip(f *testing.F) {
 	f.Add(`{"weight":0,"targets":[{},null],"strategy":{"mode":"single"},"Provider":"x"}`)
 	f.Add(`{"strategy":{"mode":"conditional","conditions":[],"default":"a"},"targets":[{"name":{},"virtual_key":"x"}]}`)
 	f.Add(`{"retry":{"attempts":1e0},"override_params":{"a":1e400,"b":-0}}`)
+	f.Add(`{"override_params":{"a":1e700,"a":0}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		var c portkey.ConfigObject
 		if json.Unmarshal([]byte(text), &c) != nil {
