@@ -517,17 +517,17 @@ func testFaults(t *testing.T, max int, over func(*wire) http.RoundTripper) {
 	within(t, runAll(client, after), "calls after the restart")
 	took := time.Since(began)
 
-	checkNothingIsLeft(t, "open request bodies", func() (n int) {
+	checkNoneLeft(t, "open request bodies", func() (n int) {
 		for _, c := range g.calls {
 			n += int(c.open.Load())
 		}
 		return n
 	})
 	client.CloseIdleConnections()
-	checkNothingIsLeft(t, "connections", g.open)
+	checkNoneLeft(t, "connections", g.open)
 	g.kill()
 	tlsServer.Close()
-	checkNothingIsLeft(t, "goroutines", func() int { return runtime.NumGoroutine() - goroutines })
+	checkNoneLeft(t, "goroutines", func() int { return runtime.NumGoroutine() - goroutines })
 	checkCalls(t, g.calls, max)
 	t.Logf("%d calls from %d goroutines in %v, over %d connections", len(g.calls), faultWorkers, took.Round(time.Millisecond), g.accepted)
 }

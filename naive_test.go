@@ -48,7 +48,7 @@ func (n *naive) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func init() {
-	underTest = func(base http.RoundTripper, opts portkey.Options) (http.RoundTripper, error) {
+	newTestedTransport = func(base http.RoundTripper, opts portkey.Options) (http.RoundTripper, error) {
 		if base == nil {
 			base = http.DefaultTransport
 		}

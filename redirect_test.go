@@ -51,7 +51,7 @@ func secretOptions() portkey.Options {
 	}}
 }
 
-func checkNoSecret(t *testing.T, where string, got seen) {
+func checkNoSecret(t *testing.T, where string, got receivedRequest) {
 	t.Helper()
 	if text := fmt.Sprint(got); strings.Contains(text, secret) {
 		t.Errorf("%s: a secret arrived: %s", where, text)
@@ -214,7 +214,7 @@ func TestRedirectBackToTheGatewayStaysBare(t *testing.T) {
 	if strayed == nil {
 		t.Fatal("the last hop was not sent")
 	}
-	checkNoSecret(t, "api.openai.com", seen{header: strayed.Header})
+	checkNoSecret(t, "api.openai.com", receivedRequest{header: strayed.Header})
 }
 
 func TestRedirectWithinTheGatewayKeepsEverything(t *testing.T) {
@@ -344,7 +344,7 @@ func TestRedirectToALookAlikeIsForeign(t *testing.T) {
 				continue
 			}
 			resp.Body.Close()
-			checkNoSecret(t, look, seen{header: away.Header})
+			checkNoSecret(t, look, receivedRequest{header: away.Header})
 		}
 	}
 }

@@ -1025,7 +1025,7 @@ func TestRetryLeavesNoGoroutines(t *testing.T) { // not parallel: it counts goro
 		}
 		wg.Wait()
 	}()
-	checkNothingIsLeft(t, "goroutines", func() int { return runtime.NumGoroutine() - before })
+	checkNoneLeft(t, "goroutines", func() int { return runtime.NumGoroutine() - before })
 }
 
 func TestRetryClientAroundTheTransport(t *testing.T) {

@@ -2,21 +2,15 @@ package portkey_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
-	"log"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,162 +25,6 @@ func TestMain(m *testing.M) {
 	http.DefaultTransport = roundTripperFunc(http.DefaultTransport.RoundTrip)
 	os.Exit(m.Run())
 }
-
-const openAIChat = "https://api.openai.com/v1/chat/completions"
-
-// A server records what arrives, and answers with respond.
-type server struct {
-	*httptest.Server
-	mu   sync.Mutex
-	seen []seen
-}
-
-type seen struct {
-	method, host, uri string
-	header            http.Header
-	body              string
-}
-
-func newServer(t *testing.T, respond http.HandlerFunc) *server {
-	t.Helper()
-	s := new(server)
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		s.mu.Lock()
-		s.seen = append(s.seen, seen{r.Method, r.Host, r.RequestURI, r.Header.Clone(), string(body)})
-		s.mu.Unlock()
-		if respond != nil {
-			respond(w, r)
-		}
-	}))
-	t.Cleanup(s.Close)
-	return s
-}
-
-func (s *server) all() []seen {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.seen)
-}
-
-func (s *server) last(t *testing.T) seen {
-	t.Helper()
-	all := s.all()
-	if len(all) == 0 {
-		t.Fatal("the server received nothing")
-	}
-	return all[len(all)-1]
-}
-
-// portkeyHeaders returns what the request had of Portkey's headers.
-func (s seen) portkeyHeaders() http.Header {
-	h := http.Header{}
-	for key, values := range s.header {
-		if strings.HasPrefix(key, "X-Portkey-") {
-			h[key] = values
-		}
-	}
-	return h
-}
-
-// newTLSServer keeps quiet about the handshakes that fail.
-func newTLSServer(t *testing.T, config *tls.Config) *httptest.Server {
-	t.Helper()
-	s := httptest.NewUnstartedServer(http.NotFoundHandler())
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.TLS = config
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	return s
-}
-
-func noTrace(context.Context) string { return "" }
-
-// underTest makes the transport that the tests are about. With the build tag
-// naive it is another one, which the tests have to find out: see naive_test.go.
-var underTest = func(base http.RoundTripper, opts portkey.Options) (http.RoundTripper, error) {
-	return portkey.NewTransport(base, opts)
-}
-
-// newClient returns a client that goes through a Transport for the gateway s.
-func newClient(t *testing.T, s *server, opts portkey.Options) *http.Client {
-	t.Helper()
-	if opts.BaseURL == "" {
-		opts.BaseURL = s.URL + "/v1"
-	}
-	return &http.Client{Transport: newTransport(t, nil, opts)}
-}
-
-func newTransport(t *testing.T, base http.RoundTripper, opts portkey.Options) http.RoundTripper {
-	t.Helper()
-	tr, err := underTest(base, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tr
-}
-
-func newRequest(t *testing.T, ctx context.Context, method, url, body string) *http.Request {
-	t.Helper()
-	var r io.Reader
-	if body != "" {
-		r = strings.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, url, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return req
-}
-
-// do sends req, and returns the response with its body read.
-func do(t *testing.T, c *http.Client, req *http.Request) (*http.Response, string) {
-	t.Helper()
-	resp, err := c.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(body)
-}
-
-// checkNothingIsLeft waits for it: much is closed by goroutines of net/http.
-func checkNothingIsLeft(t *testing.T, what string, left func() int) {
-	t.Helper()
-	for until := time.Now().Add(5 * time.Second); left() > 0 && time.Now().Before(until); {
-		time.Sleep(time.Millisecond)
-	}
-	if n := left(); n > 0 {
-		buf := make([]byte, 1<<16)
-		t.Errorf("%d %s are left:\n%s", n, what, buf[:runtime.Stack(buf, true)])
-	}
-}
-
-type roundTripperFunc func(*http.Request) (*http.Response, error)
-
-func (f roundTripperFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// notCalled is a base that fails the test when something is sent.
-func notCalled(t *testing.T) http.RoundTripper {
-	return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-		t.Errorf("the base was called with %v", r.URL)
-		return nil, errors.New("not called")
-	})
-}
-
-// A countingBody counts how often it is closed.
-type countingBody struct {
-	io.Reader
-	closed atomic.Int32
-}
-
-func (b *countingBody) Close() error { b.closed.Add(1); return nil }
-
-func newCountingBody() *countingBody { return &countingBody{Reader: strings.NewReader("{}")} }
 
 func TestKnownProviderIsRerouted(t *testing.T) {
 	t.Parallel()
