@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -180,6 +181,14 @@ type roundTripperFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripperFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+type closerFunc func() error
+
+func (f closerFunc) Close() error { return f() }
+
 // A countingBody counts how often it is closed.
 type countingBody struct {
 	io.Reader
@@ -211,5 +220,55 @@ func checkNoneLeft(t *testing.T, what string, count func() int) {
 	if n := count(); n > 0 {
 		buf := make([]byte, 1<<16)
 		t.Errorf("%d %s left:\n%s", n, what, buf[:runtime.Stack(buf, true)])
+	}
+}
+
+// foreign returns the URL of s with another name for its host, which makes it
+// another origin.
+func foreign(s *server) string { return strings.Replace(s.URL, "127.0.0.1", "localhost", 1) }
+
+// redirectTo returns a handler that redirects a request to the URL that locations
+// has for its path. Other paths answer 200. The URLs are functions because that
+// of the server itself is known only after it has started.
+func redirectTo(status int, locations map[string]func() string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if location, ok := locations[r.URL.Path]; ok {
+			w.Header().Set("Location", location())
+			w.WriteHeader(status)
+		}
+	}
+}
+
+// ownHeaders sets secret headers of Portkey, of a provider and of HTTP that a
+// caller may set on a request.
+func ownHeaders(h http.Header) {
+	h["X-PORTKEY-VIRTUAL-KEY"] = []string{"own-" + secret}
+	h["x-portkey-unheard-of"] = []string{"own-" + secret}
+	h["x-api-key"] = []string{"own-" + secret}
+	h.Set("Api-Key", "own-"+secret)
+	h.Set("Authorization", "Bearer own-"+secret)
+	h.Set("Cookie", "own="+secret)
+	h.Set("Proxy-Authorization", "own-"+secret)
+}
+
+// secretOptions returns Options with secrets in headers of several kinds.
+func secretOptions() portkey.Options {
+	return portkey.Options{Headers: portkey.Headers{
+		APIKey: secret, Config: portkey.ConfigJSON(`{"retry":{"attempts":1},"api_key":"` + secret + `"}`),
+		AWS: portkey.AWS{SecretAccessKey: secret}, Metadata: portkey.Metadata{"who": secret},
+	}}
+}
+
+// checkNoSecret checks that a request contains neither the secret nor an
+// x-portkey-* header. where names the host or hop that received it.
+func checkNoSecret(t *testing.T, where string, got receivedRequest) {
+	t.Helper()
+	if text := fmt.Sprint(got); strings.Contains(text, secret) {
+		t.Errorf("%s received a secret: %s", where, text)
+	}
+	for key := range got.header {
+		if strings.HasPrefix(strings.ToLower(key), "x-portkey-") {
+			t.Errorf("%s received header %s", where, key)
+		}
 	}
 }

@@ -12,20 +12,20 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-// naive is what Go programs have in place of a portkey.Transport: a RoundTripper
-// that sets some headers and leaves it at that. .ci/naive runs the tests of the
-// promises against it, and each of them has to fail.
-type naive struct {
-	Base    http.RoundTripper
-	Gateway string
-	Headers map[string]string
+// A naiveTransport is the RoundTripper that programs without this library write:
+// it sets headers and changes the URL of the caller's request. .ci/naive runs the
+// tests of the promises against it and expects each of them to fail.
+type naiveTransport struct {
+	base    http.RoundTripper
+	gateway string
+	headers map[string]string
 }
 
-func (n *naive) RoundTrip(req *http.Request) (*http.Response, error) {
-	for name, value := range n.Headers {
+func (n *naiveTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	for name, value := range n.headers {
 		req.Header.Set(name, value)
 	}
-	call := portkey.HeadersFromContext(req.Context()) // in place of keys and types of its own
+	call := portkey.HeadersFromContext(req.Context()) // stands for context keys of the program itself
 	if strings.Contains(call.TraceID, "\n") {
 		return nil, fmt.Errorf("invalid trace ID %q", call.TraceID)
 	}
@@ -37,14 +37,14 @@ func (n *naive) RoundTrip(req *http.Request) (*http.Response, error) {
 		req.Header.Add("x-portkey-metadata", key+"="+value)
 	}
 	if req.URL.Host == "api.openai.com" {
-		gateway, err := url.Parse(n.Gateway)
+		gateway, err := url.Parse(n.gateway)
 		if err != nil {
 			return nil, err
 		}
 		req.Header.Set("x-portkey-provider", "openai")
 		req.URL.Scheme, req.URL.Host, req.Host = gateway.Scheme, gateway.Host, gateway.Host
 	}
-	return n.Base.RoundTrip(req)
+	return n.base.RoundTrip(req)
 }
 
 func init() {
@@ -52,16 +52,18 @@ func init() {
 		if base == nil {
 			base = http.DefaultTransport
 		}
-		n := &naive{Base: base, Gateway: opts.BaseURL, Headers: map[string]string{}}
+		n := &naiveTransport{base: base, gateway: opts.BaseURL, headers: map[string]string{}}
 		for name, value := range map[string]string{
-			"x-portkey-api-key": opts.Headers.APIKey, "x-portkey-virtual-key": opts.Headers.VirtualKey, "x-portkey-provider": opts.Headers.Provider,
+			"x-portkey-api-key":     opts.Headers.APIKey,
+			"x-portkey-virtual-key": opts.Headers.VirtualKey,
+			"x-portkey-provider":    opts.Headers.Provider,
 		} {
 			if value != "" {
-				n.Headers[name] = value
+				n.headers[name] = value
 			}
 		}
 		if len(opts.Headers.Metadata) > 0 {
-			n.Headers["x-portkey-metadata"] = fmt.Sprint(opts.Headers.Metadata)
+			n.headers["x-portkey-metadata"] = fmt.Sprint(opts.Headers.Metadata)
 		}
 		return n, nil
 	}

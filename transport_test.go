@@ -3,7 +3,6 @@ package portkey_test
 import (
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -20,45 +19,55 @@ import (
 func TestMain(m *testing.M) {
 	os.Unsetenv("PORTKEY_API_KEY")
 	os.Unsetenv("PORTKEY_BASE_URL")
-	// An httptest.Server that closes would close its idle connections under
-	// another test's hands.
+	// httptest.Server.Close closes the idle connections of http.DefaultTransport,
+	// which parallel tests use. roundTripperFunc hides CloseIdleConnections.
 	http.DefaultTransport = roundTripperFunc(http.DefaultTransport.RoundTrip)
 	os.Exit(m.Run())
 }
 
 func TestKnownProviderIsRerouted(t *testing.T) {
 	t.Parallel()
-	tests := []struct{ url, want string }{
-		{openAIChat, "/v1/chat/completions"},
-		{"https://api.openai.com/v1/models?limit=2&after=a%20b", "/v1/models?limit=2&after=a%20b"},
-		{"https://api.openai.com/v1/models/ft%2Fa?", "/v1/models/ft%2Fa?"},
-		{"https://api.openai.com/v1", "/v1"},
+	tests := []struct{ name, url, wantURI string }{
+		{"endpoint", openAIChat, "/v1/chat/completions"},
+		{"query", "https://api.openai.com/v1/models?limit=2&after=a%20b", "/v1/models?limit=2&after=a%20b"},
+		{"escaped slash and empty query", "https://api.openai.com/v1/models/ft%2Fa?", "/v1/models/ft%2Fa?"},
+		{"base URL", "https://api.openai.com/v1", "/v1"},
 	}
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{NewTraceID: noTrace})
 	for _, tt := range tests {
-		do(t, c, newRequest(t, t.Context(), "GET", tt.url, ""))
-		got := s.last(t)
-		if got.uri != tt.want {
-			t.Errorf("%s: got path %s, want %s", tt.url, got.uri, tt.want)
-		}
-		if want := strings.TrimPrefix(s.URL, "http://"); got.host != want {
-			t.Errorf("%s: got Host %s, want %s", tt.url, got.host, want)
-		}
-		want := http.Header{"X-Portkey-Provider": {"openai"}}
-		if h := got.portkeyHeaders(); !reflect.DeepEqual(h, want) {
-			t.Errorf("%s: got %v, want %v", tt.url, h, want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			do(t, c, newRequest(t, t.Context(), "GET", tt.url, ""))
+			got := s.last(t)
+			if got.uri != tt.wantURI {
+				t.Errorf("got request URI %s, want %s", got.uri, tt.wantURI)
+			}
+			if want := strings.TrimPrefix(s.URL, "http://"); got.host != want {
+				t.Errorf("got Host %s, want %s", got.host, want)
+			}
+			want := http.Header{"X-Portkey-Provider": {"openai"}}
+			if h := got.portkeyHeaders(); !reflect.DeepEqual(h, want) {
+				t.Errorf("got headers %v, want %v", h, want)
+			}
+		})
 	}
 }
 
-func TestBaseURLPathGoesInFront(t *testing.T) {
+func TestPathOfBaseURLIsKeptWithoutTrailingSlashes(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
-	c := newClient(t, s, portkey.Options{BaseURL: s.URL + "/llm/portkey/v1/"})
-	do(t, c, newRequest(t, t.Context(), "GET", "https://api.openai.com/v1/models/a%2Fb", ""))
-	if got, want := s.last(t).uri, "/llm/portkey/v1/models/a%2Fb"; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	tests := []struct{ name, path, url, wantURI string }{
+		{"path and slash", "/llm/v1/", "https://api.openai.com/v1/models/a%2Fb", "/llm/v1/models/a%2Fb"},
+		{"two slashes", "/v1//", openAIChat, "/v1/chat/completions"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newClient(t, s, portkey.Options{BaseURL: s.URL + tt.path})
+			do(t, c, newRequest(t, t.Context(), "GET", tt.url, ""))
+			if got := s.last(t).uri; got != tt.wantURI {
+				t.Errorf("got request URI %s, want %s", got, tt.wantURI)
+			}
+		})
 	}
 }
 
@@ -69,14 +78,14 @@ func TestRequestToTheGatewayKeepsItsURL(t *testing.T) {
 	do(t, c, newRequest(t, t.Context(), "GET", s.URL+"/elsewhere/x?y=z", ""))
 	got := s.last(t)
 	if want := "/elsewhere/x?y=z"; got.uri != want {
-		t.Errorf("got %s, want %s", got.uri, want)
+		t.Errorf("got request URI %s, want %s", got.uri, want)
 	}
 	if h, want := got.portkeyHeaders(), (http.Header{"X-Portkey-Api-Key": {"pk"}}); !reflect.DeepEqual(h, want) {
-		t.Errorf("got %v, want %v", h, want)
+		t.Errorf("got headers %v, want %v", h, want)
 	}
 }
 
-func TestUpstreamsAreReroutedAndGoBeforeKnownProviders(t *testing.T) {
+func TestUpstreamsAreReroutedAndOverrideKnownProviders(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{Upstreams: []portkey.Upstream{
@@ -85,56 +94,59 @@ func TestUpstreamsAreReroutedAndGoBeforeKnownProviders(t *testing.T) {
 		{BaseURL: "https://api.openai.com/v1", Provider: "@mine"},
 		{BaseURL: "http://nobody.example.com"},
 	}})
-	tests := []struct{ url, uri, provider string }{
-		{"https://LLM.example.com/api/v2/chat/completions", "/v1/chat/completions", "long"},
-		{"https://LLM.example.com/api/v3/x", "/v1/v3/x", "short"},
-		{openAIChat, "/v1/chat/completions", "@mine"},
-		{"http://nobody.example.com/x", "/v1/x", ""},
+	tests := []struct{ name, url, wantURI, wantProvider string }{
+		{"longest base URL", "https://LLM.example.com/api/v2/chat/completions", "/v1/chat/completions", "long"},
+		{"shorter base URL", "https://LLM.example.com/api/v3/x", "/v1/v3/x", "short"},
+		{"known provider", openAIChat, "/v1/chat/completions", "@mine"},
+		{"no provider", "http://nobody.example.com/x", "/v1/x", ""},
 	}
 	for _, tt := range tests {
-		do(t, c, newRequest(t, t.Context(), "GET", tt.url, ""))
-		got := s.last(t)
-		if got.uri != tt.uri || got.header.Get("X-Portkey-Provider") != tt.provider {
-			t.Errorf("%s: got %s for %q, want %s for %q", tt.url, got.uri, got.header.Get("X-Portkey-Provider"), tt.uri, tt.provider)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			do(t, c, newRequest(t, t.Context(), "GET", tt.url, ""))
+			got := s.last(t)
+			if got.uri != tt.wantURI {
+				t.Errorf("got request URI %s, want %s", got.uri, tt.wantURI)
+			}
+			if provider := got.header.Get("X-Portkey-Provider"); provider != tt.wantProvider {
+				t.Errorf("got provider %q, want %q", provider, tt.wantProvider)
+			}
+		})
 	}
 }
 
-func TestProviderIsNotSaidWhenSomethingElseIs(t *testing.T) {
+func TestProviderIsTakenFromURLOnlyIfNothingElseSelectsOne(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{})
-	for _, h := range []portkey.Headers{
-		{Provider: "groq"}, {VirtualKey: "vk"}, {Config: portkey.ConfigSlug("pc-1")}, {Config: portkey.ConfigJSON(`{"targets":[]}`)},
-	} {
-		do(t, c, newRequest(t, portkey.WithHeaders(t.Context(), h), "GET", openAIChat, ""))
-		if got := s.last(t).header.Get("X-Portkey-Provider"); got != h.Provider {
-			t.Errorf("%v: got provider %q, want %q", h, got, h.Provider)
-		}
+	tests := []struct {
+		name         string
+		headers      portkey.Headers
+		reqHeader    http.Header
+		wantProvider string
+	}{
+		{name: "provider", headers: portkey.Headers{Provider: "groq"}, wantProvider: "groq"},
+		{name: "virtual key", headers: portkey.Headers{VirtualKey: "vk"}},
+		{name: "config slug", headers: portkey.Headers{Config: portkey.ConfigSlug("pc-1")}},
+		{name: "config with targets", headers: portkey.Headers{Config: portkey.ConfigJSON(`{"targets":[]}`)}},
+		{name: "config slug on the request", reqHeader: http.Header{"x-portkey-config": {"pc-2"}}},
+		// The gateway answers 400 if neither the config nor the header names a provider.
+		{name: "config without a provider",
+			headers: portkey.Headers{Config: portkey.ConfigJSON(`{"retry":{"attempts":1}}`)}, wantProvider: "openai"},
 	}
-	req := newRequest(t, t.Context(), "GET", openAIChat, "")
-	req.Header["x-portkey-config"] = []string{"pc-2"}
-	do(t, c, req)
-	if got := s.last(t).header.Get("X-Portkey-Provider"); got != "" {
-		t.Errorf("with a config on the request: got provider %q, want none", got)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			req := newRequest(t, portkey.WithHeaders(t.Context(), tt.headers), "GET", openAIChat, "")
+			maps.Copy(req.Header, tt.reqHeader)
+			do(t, c, req)
+			if got := s.last(t).header.Get("X-Portkey-Provider"); got != tt.wantProvider {
+				t.Errorf("got provider %q, want %q", got, tt.wantProvider)
+			}
+		})
 	}
 }
 
-// The gateway answers 400 to a config object that names no provider, unless the
-// header does.
-func TestProviderIsSaidBesideAConfigWithoutOne(t *testing.T) {
+func TestRequestToUnknownHostOrPathIsRefused(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, nil)
-	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Config: portkey.ConfigJSON(`{"retry":{"attempts":1}}`)})
-	do(t, newClient(t, s, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, ""))
-	if got := s.last(t).header.Get("X-Portkey-Provider"); got != "openai" {
-		t.Errorf("got provider %q, want openai", got)
-	}
-}
-
-func TestRequestToAnUnknownHostIsRefused(t *testing.T) {
-	t.Parallel()
-	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example:8787/v1"})
 	for _, url := range []string{
 		"https://llm.example.com/v1/chat?key=SECRET",
 		"https://api.openai.com.evil.example/v1/x",
@@ -154,100 +166,227 @@ func TestRequestToAnUnknownHostIsRefused(t *testing.T) {
 		"http:gw.example:8787",
 		"https://xn--api-openai-com.example/v1",
 	} {
-		body := newCountingBody()
-		req := newRequest(t, t.Context(), "POST", url, "")
-		req.Body = body
-		resp, err := tr.RoundTrip(req)
-		var routeErr *portkey.RouteError
-		if resp != nil || !errors.As(err, &routeErr) {
-			t.Errorf("%s: got %v, %v, want a RouteError", url, resp, err)
-			continue
-		}
-		if host := req.URL.Host; !strings.Contains(err.Error(), host) || !strings.Contains(err.Error(), "http://gw.example:8787/v1") {
-			t.Errorf("%s: got %q, want both URLs named", url, err)
-		}
-		if strings.Contains(err.Error(), "SECRET") {
-			t.Errorf("%s: the error shows a secret: %v", url, err)
-		}
-		if got := body.closed.Load(); got != 1 {
-			t.Errorf("%s: body closed %d times, want 1", url, got)
-		}
+		t.Run(url, func(t *testing.T) {
+			tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example:8787/v1"})
+			body := newCountingBody()
+			req := newRequest(t, t.Context(), "POST", url, "")
+			req.Body = body
+			resp, err := tr.RoundTrip(req)
+			if resp != nil || !errors.As(err, new(*portkey.RouteError)) {
+				t.Fatalf("got %v, %v, want a RouteError", resp, err)
+			}
+			for _, want := range []string{req.URL.Host, "http://gw.example:8787/v1"} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got %q, want an error that names %s", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "SECRET") {
+				t.Errorf("got %q, want an error without the secret", err)
+			}
+			if got := body.closed.Load(); got != 1 {
+				t.Errorf("got body closed %d times, want 1", got)
+			}
+		})
 	}
 }
 
-func TestGatewayOriginIsComparedByEffectivePortAndCase(t *testing.T) {
+func TestGatewayOriginIsComparedIgnoringCaseAndDefaultPort(t *testing.T) {
 	t.Parallel()
-	var sent int
-	tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-		sent++
-		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
-	}), portkey.Options{BaseURL: "https://gw.example/v1"})
-	urls := []string{"https://gw.example/v1/x", "https://gw.example:443/v1/x", "https://GW.example/x", "HTTPS://gw.example"}
-	for _, url := range urls {
-		if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", url, "")); err != nil {
-			t.Errorf("%s: %v", url, err)
-		}
+	const httpGateway, httpsGateway = "http://gw.example/v1", "https://gw.example/v1"
+	tests := []struct {
+		name, gateway, url, host string
+		wantSent                 bool
+	}{
+		{"same", httpsGateway, "https://gw.example/v1/x", "", true},
+		{"upper-case host", httpsGateway, "https://GW.example/x", "", true},
+		{"upper-case scheme", httpsGateway, "HTTPS://gw.example", "", true},
+		{"port 443 of https", httpsGateway, "https://gw.example:443/v1/x", "", true},
+		{"port 80 of http", httpGateway, "http://gw.example:80/x", "", true},
+		{"port 80 in BaseURL", "http://gw.example:80/v1", "http://gw.example/x", "", true},
+		{"port 443 of http", httpGateway, "http://gw.example:443/x", "", false},
+		{"port 80 of https", httpsGateway, "https://gw.example:80/x", "", false},
+		{"same Host header", httpsGateway, "https://gw.example/x", "GW.example:443", true},
+		{"another port in the Host header", httpsGateway, "https://gw.example/x", "gw.example:8443", false},
 	}
-	if sent != len(urls) {
-		t.Errorf("got %d requests sent, want %d", sent, len(urls))
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			// url.Parse converts the scheme to lower case; a URL built by hand may have another spelling.
+			for _, spelling := range []func(string) string{strings.ToLower, strings.ToUpper} {
+				req := newRequest(t, t.Context(), "GET", tt.url, "")
+				req.URL.Scheme = spelling(req.URL.Scheme)
+				if tt.host != "" {
+					req.Host = tt.host
+				}
+				base := new(recorder)
+				_, err := newTransport(t, base, portkey.Options{BaseURL: tt.gateway}).RoundTrip(req)
+				if sent := len(base.all()) == 1; sent != tt.wantSent || (err == nil) != tt.wantSent {
+					t.Errorf("%v: got sent %t, error %v, want sent %t", req.URL, sent, err, tt.wantSent)
+				}
+			}
+		})
 	}
 }
 
-func TestHostThatDiffersFromTheURLIsRefused(t *testing.T) {
+func TestHostHeaderThatDiffersFromURLIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"http://gw.example/v1/x", openAIChat} {
+		t.Run(url, func(t *testing.T) {
+			tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1"})
+			req := newRequest(t, t.Context(), "GET", url, "")
+			req.Host = "evil.example"
+			if _, err := tr.RoundTrip(req); !errors.As(err, new(*portkey.RouteError)) {
+				t.Errorf("got %v, want a RouteError", err)
+			}
+		})
+	}
+}
+
+// net/http sends Opaque in place of Host and Path, and RawPath in place of Path.
+func TestURLWithOpaqueOrDifferentRawPathIsRefused(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		url  url.URL
+	}{
+		{"Opaque at the gateway", url.URL{Scheme: "http", Host: "gw.example", Opaque: "//evil.example/x"}},
+		{"Opaque at a provider",
+			url.URL{Scheme: "https", Host: "api.openai.com", Path: "/v1/x", Opaque: "//evil.example/v1/x"}},
+		{"RawPath of another path",
+			url.URL{Scheme: "https", Host: "api.openai.com", Path: "/oauth/token", RawPath: "/v1/x"}},
+		{"RawPath with an escaped prefix",
+			url.URL{Scheme: "https", Host: "api.openai.com", Path: "/v1/x", RawPath: "/%761/x"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1"})
+			req := newRequest(t, t.Context(), "GET", "http://gw.example", "")
+			req.URL, req.Host = &tt.url, ""
+			if _, err := tr.RoundTrip(req); !errors.As(err, new(*portkey.RouteError)) {
+				t.Errorf("got %v, want a RouteError", err)
+			}
+		})
+	}
+}
+
+func TestRouteErrorOmitsSecretsOfURL(t *testing.T) {
 	t.Parallel()
 	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1"})
-	for _, url := range []string{"http://gw.example/v1/x", openAIChat} {
-		req := newRequest(t, t.Context(), "GET", url, "")
-		req.Host = "evil.example"
-		var routeErr *portkey.RouteError
-		if _, err := tr.RoundTrip(req); !errors.As(err, &routeErr) {
-			t.Errorf("%s: got %v, want a RouteError", url, err)
-		}
+	req := newRequest(t, t.Context(), "GET", "https://u:SECRET@llm.example.com/a%2Fb/c?k=SECRET#SECRET", "")
+	_, err := tr.RoundTrip(req)
+	var routeErr *portkey.RouteError
+	if !errors.As(err, &routeErr) {
+		t.Fatalf("got %v, want a RouteError", err)
+	}
+	want := portkey.RouteError{URL: "https://llm.example.com/a%2Fb/c", Gateway: "http://gw.example/v1"}
+	if *routeErr != want {
+		t.Errorf("got %+v, want %+v", *routeErr, want)
 	}
 }
 
-func TestFilteredRequestPassesUntouched(t *testing.T) {
+func TestRouteErrorExplainsRefusal(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		redirect bool
+		want     string
+	}{
+		{"request", false, "Upstreams"},
+		{"redirect", true, "redirect"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := &portkey.RouteError{URL: "u", Gateway: "g", Redirect: tt.redirect}
+			if got := err.Error(); !strings.Contains(got, tt.want) {
+				t.Errorf("got %q, want it to contain %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestFilteredRequestIsPassedThroughUnchanged(t *testing.T) {
 	t.Parallel()
 	elsewhere := newServer(t, nil)
-	var passed *http.Request
-	base := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-		passed = r
-		return http.DefaultTransport.RoundTrip(r)
-	})
-	tr := newTransport(t, base, portkey.Options{
+	base := &recorder{respond: http.DefaultTransport.RoundTrip}
+	c := &http.Client{Transport: newTransport(t, base, portkey.Options{
 		BaseURL: "http://gw.example/v1",
 		Headers: portkey.Headers{APIKey: "pk"},
 		Filter:  func(r *http.Request) bool { return r.URL.Host == "api.openai.com" },
-	})
-	c := &http.Client{Transport: tr}
-
+	})}
 	ctx := portkey.WithHeaders(portkey.WithTrace(t.Context(), "t1"), portkey.Headers{Debug: portkey.Bool(false)})
-	req := newRequest(t, ctx, "POST", elsewhere.URL+"/x", "{}")
-	req.Header.Set("Authorization", "Bearer sk")
-	if _, err := tr.RoundTrip(req); err != nil {
-		t.Fatal(err)
-	}
-	if passed != req {
-		t.Error("the base got another request than the caller's")
-	}
 
-	req = newRequest(t, ctx, "POST", elsewhere.URL+"/x", "{}")
-	req.Header.Set("Authorization", "Bearer sk")
-	req.Header["x-PORTKEY-api-key"] = []string{"pk"}
-	do(t, c, req)
-	if len(req.Header) != 2 {
-		t.Errorf("the caller's header was changed: %v", req.Header)
+	t.Run("same request", func(t *testing.T) {
+		req := newRequest(t, ctx, "POST", elsewhere.URL+"/x", "{}")
+		req.Header.Set("Authorization", "Bearer sk")
+		resp, err := c.Transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if base.last(t) != req {
+			t.Error("the base received a copy, want the caller's request")
+		}
+	})
+	t.Run("without x-portkey headers", func(t *testing.T) {
+		req := newRequest(t, ctx, "POST", elsewhere.URL+"/x", "{}")
+		req.Header.Set("Authorization", "Bearer sk")
+		req.Header["x-PORTKEY-api-key"] = []string{"pk"}
+		before := req.Header.Clone()
+		do(t, c, req)
+		if !reflect.DeepEqual(req.Header, before) {
+			t.Errorf("got the caller's header changed to %v, want %v", req.Header, before)
+		}
+		got := elsewhere.last(t)
+		if h := got.portkeyHeaders(); len(h) > 0 {
+			t.Errorf("got %v sent to another host, want no x-portkey headers", h)
+		}
+		if got.header.Get("Authorization") != "Bearer sk" || got.body != "{}" {
+			t.Errorf("got %v, want the credential and the body", got)
+		}
+	})
+}
+
+func TestFilteredRequestKeepsPortkeyHeadersOnlyAtTheGateway(t *testing.T) {
+	t.Parallel()
+	all := http.Header{"x-portkey-API-key": {"own"}, "X-Api-Key": {"sk"}}
+	withoutKey := http.Header{"X-Api-Key": {"sk"}}
+	// A filtered request does not use the context's headers, so invalid ones do not fail it.
+	const valid, invalid = "t1", "a\nb"
+	tests := []struct {
+		name, url, host, trace string
+		want                   http.Header
+	}{
+		{"gateway", "http://gw.example/v1/x", "", valid, all},
+		{"another Host header", "http://gw.example/v1/x", "evil.example", valid, withoutKey},
+		{"another host", "http://elsewhere.example/x", "", valid, withoutKey},
+		{"gateway, invalid context", "http://gw.example/v1/x", "", invalid, all},
+		{"another Host header, invalid context", "http://gw.example/v1/x", "evil.example", invalid, withoutKey},
+		{"another host, invalid context", "http://elsewhere.example/x", "", invalid, withoutKey},
 	}
-	got := elsewhere.last(t)
-	if h := got.portkeyHeaders(); len(h) > 0 {
-		t.Errorf("got %v elsewhere, want none", h)
-	}
-	if got.header.Get("Authorization") != "Bearer sk" || got.body != "{}" {
-		t.Errorf("got %v, want Authorization and body kept", got)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			base := new(recorder)
+			tr := newTransport(t, base, portkey.Options{
+				BaseURL: "http://gw.example/v1", Headers: portkey.Headers{APIKey: "pk"},
+				Filter: func(*http.Request) bool { return false },
+			})
+			req := newRequest(t, portkey.WithTrace(t.Context(), tt.trace), "GET", tt.url, "")
+			if tt.host != "" {
+				req.Host = tt.host
+			}
+			req.Header = all.Clone()
+			if _, err := tr.RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+			if got := base.last(t).Header; !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got headers %v, want %v", got, tt.want)
+			}
+			if !reflect.DeepEqual(req.Header, all) {
+				t.Errorf("got the caller's header changed to %v, want %v", req.Header, all)
+			}
+		})
 	}
 }
 
-func TestWrapClientKeepsTheClient(t *testing.T) {
+func TestWrapClientKeepsTimeoutJarAndRedirectPolicy(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	jar := &countingJar{}
@@ -261,132 +400,188 @@ func TestWrapClientKeepsTheClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Transport != before.Transport || c.Timeout != before.Timeout || c.Jar != before.Jar {
-		t.Error("WrapClient changed its argument")
+		t.Errorf("got the argument changed to %+v, want %+v", c, before)
 	}
 	if wrapped.Timeout != c.Timeout || wrapped.Jar != c.Jar || wrapped.CheckRedirect == nil {
 		t.Errorf("got %+v, want timeout, jar and redirect policy of %+v", wrapped, c)
 	}
 	do(t, wrapped, newRequest(t, t.Context(), "GET", openAIChat, ""))
-	if jar.asked == 0 {
-		t.Error("the cookie jar was not asked")
+	if jar.calls == 0 {
+		t.Error("got no call of the cookie jar, want one")
 	}
 }
 
-type countingJar struct{ asked int }
+type countingJar struct{ calls int }
 
 func (j *countingJar) SetCookies(*url.URL, []*http.Cookie) {}
-func (j *countingJar) Cookies(*url.URL) []*http.Cookie     { j.asked++; return nil }
+func (j *countingJar) Cookies(*url.URL) []*http.Cookie     { j.calls++; return nil }
 
-func TestEnvironmentDefaults(t *testing.T) {
+func TestEnvironmentIsUsedIfOptionsAreEmpty(t *testing.T) {
 	s := newServer(t, nil)
 	t.Setenv("PORTKEY_API_KEY", "pk-env")
 	t.Setenv("PORTKEY_BASE_URL", s.URL+"/env/v1")
-
-	c, err := portkey.WrapClient(nil, portkey.Options{})
-	if err != nil {
-		t.Fatal(err)
+	tests := []struct {
+		name             string
+		opts             portkey.Options
+		wantURI, wantKey string
+	}{
+		{"empty Options", portkey.Options{}, "/env/v1/chat/completions", "pk-env"},
+		{"set Options", portkey.Options{BaseURL: s.URL + "/v1", Headers: portkey.Headers{APIKey: "pk-opt"}},
+			"/v1/chat/completions", "pk-opt"},
 	}
-	do(t, c, newRequest(t, t.Context(), "GET", openAIChat, ""))
-	got := s.last(t)
-	if got.uri != "/env/v1/chat/completions" || got.header.Get("X-Portkey-Api-Key") != "pk-env" {
-		t.Errorf("got %s with key %q, want the environment's", got.uri, got.header.Get("X-Portkey-Api-Key"))
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := portkey.WrapClient(nil, tt.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			do(t, c, newRequest(t, t.Context(), "GET", openAIChat, ""))
+			got := s.last(t)
+			if key := got.header.Get("X-Portkey-Api-Key"); got.uri != tt.wantURI || key != tt.wantKey {
+				t.Errorf("got %s with key %q, want %s with key %q", got.uri, key, tt.wantURI, tt.wantKey)
+			}
+		})
 	}
-
-	do(t, newClient(t, s, portkey.Options{Headers: portkey.Headers{APIKey: "pk-opt"}}), newRequest(t, t.Context(), "GET", openAIChat, ""))
-	got = s.last(t)
-	if got.uri != "/v1/chat/completions" || got.header.Get("X-Portkey-Api-Key") != "pk-opt" {
-		t.Errorf("got %s with key %q, want those of Options", got.uri, got.header.Get("X-Portkey-Api-Key"))
-	}
-
-	t.Setenv("PORTKEY_BASE_URL", "http://user:SECRET@gw.example")
-	_, err = portkey.NewTransport(nil, portkey.Options{})
-	if err == nil || !strings.Contains(err.Error(), "PORTKEY_BASE_URL") || strings.Contains(err.Error(), "SECRET") {
-		t.Errorf("got %v, want an error that names PORTKEY_BASE_URL and not its value", err)
-	}
-}
-
-func TestHostedGatewayNeedsAKey(t *testing.T) {
-	t.Parallel()
-	for _, url := range []string{"", portkey.DefaultBaseURL, "https://API.portkey.ai:443"} {
-		if _, err := portkey.NewTransport(nil, portkey.Options{BaseURL: url}); err == nil || !strings.Contains(err.Error(), "PORTKEY_API_KEY") {
-			t.Errorf("%q: got %v, want an error that names PORTKEY_API_KEY", url, err)
+	t.Run("invalid base URL", func(t *testing.T) {
+		t.Setenv("PORTKEY_BASE_URL", "http://user:SECRET@gw.example")
+		_, err := portkey.NewTransport(nil, portkey.Options{})
+		if err == nil || !strings.Contains(err.Error(), "PORTKEY_BASE_URL") || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("got %v, want an error that names PORTKEY_BASE_URL without its value", err)
 		}
-	}
-	newTransport(t, nil, portkey.Options{Headers: portkey.Headers{APIKey: "pk"}})
-	newTransport(t, nil, portkey.Options{BaseURL: "http://127.0.0.1:8787/v1"})
+	})
 }
 
-func TestBadBaseURLIsRefused(t *testing.T) {
+func TestHostedGatewayNeedsAPIKey(t *testing.T) {
+	t.Parallel()
+	extra := map[string]string{"x-portkey-api-key": "pk"}
+	tests := []struct {
+		name    string
+		opts    portkey.Options
+		wantErr bool
+	}{
+		{"no base URL", portkey.Options{}, true},
+		{"DefaultBaseURL", portkey.Options{BaseURL: portkey.DefaultBaseURL}, true},
+		{"another spelling of its origin", portkey.Options{BaseURL: "https://API.portkey.ai:443"}, true},
+		{"key in APIKey", portkey.Options{Headers: portkey.Headers{APIKey: "pk"}}, false},
+		{"key in Extra", portkey.Options{Headers: portkey.Headers{Extra: extra}}, false},
+		{"self-hosted gateway", portkey.Options{BaseURL: "http://127.0.0.1:8787/v1"}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := portkey.NewTransport(nil, tt.opts)
+			if !tt.wantErr && err != nil {
+				t.Errorf("got %v, want no error", err)
+			}
+			if tt.wantErr && (err == nil || !strings.Contains(err.Error(), "PORTKEY_API_KEY")) {
+				t.Errorf("got %v, want an error that names PORTKEY_API_KEY", err)
+			}
+		})
+	}
+}
+
+func TestInvalidBaseURLIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"gw.SECRET/v1", "SECRET:8787", "//gw.SECRET", "http://", "http://:80", "file:///SECRET", "ftp://SECRET",
 		"http://u:SECRET@gw.example", "http://SECRET@gw.example", "http://gw.example/?k=SECRET", "http://gw.example?",
-		"http://gw.example#SECRET", "http://gw.example/#", "http://SECRET\n", " http://SECRET", "http:SECRET", "http://gw.example/a%2FSECRET", "http://SECRET:0", "http://SECRET:65536",
+		"http://gw.example#SECRET", "http://gw.example/#", "http://SECRET\n", " http://SECRET", "http:SECRET",
+		"http://SECRET:0", "http://SECRET:65536",
+		"http://gw.example/a%2FSECRET", "http://gw.example/a%20SECRET", "http://gw.example/SECRETé",
+		"http://gw.example/SECRET x",
 	} {
-		for name, opts := range map[string]portkey.Options{
+		for option, opts := range map[string]portkey.Options{
 			"BaseURL":              {BaseURL: url},
 			"Upstreams[0].BaseURL": {BaseURL: "http://gw.example", Upstreams: []portkey.Upstream{{BaseURL: url}}},
 		} {
-			tr, err := portkey.NewTransport(nil, opts)
-			if tr != nil || err == nil || !strings.HasPrefix(err.Error(), "portkey: "+name+" ") || strings.Contains(err.Error(), "SECRET") {
-				t.Errorf("%s %q: got %v, want an error that names it and not its value", name, url, err)
-			}
+			t.Run(option+"="+url, func(t *testing.T) {
+				tr, err := portkey.NewTransport(nil, opts)
+				if tr != nil || err == nil || !strings.HasPrefix(err.Error(), "portkey: "+option+" ") {
+					t.Fatalf("got %v, %v, want an error that names %s", tr, err, option)
+				}
+				if strings.Contains(err.Error(), "SECRET") {
+					t.Errorf("got %q, want an error without the value", err)
+				}
+			})
 		}
 	}
 }
 
-func TestTraceID(t *testing.T) {
+func TestInvalidUpstreamProviderIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, provider string }{
+		{"line break", "SECRET\n"}, {"not ASCII", "SECRETé"}, {"leading space", " SECRET"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			upstreams := []portkey.Upstream{
+				{BaseURL: "https://a.example", Provider: "openai"},
+				{BaseURL: "https://b.example", Provider: tt.provider},
+			}
+			_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Upstreams: upstreams})
+			if err == nil || !strings.HasPrefix(err.Error(), "portkey: Upstreams[1].Provider") {
+				t.Fatalf("got %v, want an error that names Upstreams[1].Provider", err)
+			}
+			if strings.Contains(err.Error(), "SECRET") {
+				t.Errorf("got %q, want an error without the value", err)
+			}
+		})
+	}
+}
+
+func TestTraceIDPrecedence(t *testing.T) {
 	t.Parallel()
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	made := func(context.Context) string { return "made" }
+	fromOptions := portkey.Options{Headers: portkey.Headers{TraceID: "options"}}
+	fromNewTraceID := portkey.Options{NewTraceID: func(context.Context) string { return "generated" }}
+	withTrace := func(ctx context.Context) context.Context { return portkey.WithTrace(ctx, "context") }
 	tests := []struct {
-		name        string
-		opts        portkey.Options
-		ctx         func(context.Context) context.Context
-		header      http.Header
-		trace, span string
+		name                string
+		opts                portkey.Options
+		ctx                 func(context.Context) context.Context
+		header              http.Header
+		wantTrace, wantSpan string
 	}{
-		{name: "from NewTraceID", opts: portkey.Options{NewTraceID: made}, trace: "made"},
-		{name: "none", opts: portkey.Options{NewTraceID: noTrace}},
-		{name: "from Options", opts: portkey.Options{NewTraceID: made, Headers: portkey.Headers{TraceID: "static"}}, trace: "static"},
-		{name: "from the context", opts: portkey.Options{Headers: portkey.Headers{TraceID: "static"}},
-			ctx: func(ctx context.Context) context.Context { return portkey.WithTrace(ctx, "ctx") }, trace: "ctx"},
-		{name: "from the request", ctx: func(ctx context.Context) context.Context { return portkey.WithTrace(ctx, "ctx") },
-			header: http.Header{"x-portkey-trace-id": {"own"}}, trace: "own"},
-		{name: "from traceparent", opts: portkey.Options{NewTraceID: made}, header: http.Header{"Traceparent": {parent}},
-			trace: "0af7651916cd43dd8448eb211c80319c", span: "b7ad6b7169203331"},
-		{name: "before traceparent", ctx: func(ctx context.Context) context.Context { return portkey.WithTrace(ctx, "ctx") },
-			header: http.Header{"Traceparent": {parent}}, trace: "ctx"},
-		{name: "traceparent with an explicit parent span", opts: portkey.Options{Headers: portkey.Headers{ParentSpanID: "p"}},
-			header: http.Header{"traceparent": {parent}}, trace: "0af7651916cd43dd8448eb211c80319c", span: "p"},
-		{name: "a later version of traceparent", header: http.Header{"Traceparent": {"cc" + parent[2:] + "-what-comes"}},
-			trace: "0af7651916cd43dd8448eb211c80319c", span: "b7ad6b7169203331"},
-		{name: "traceparent too long", opts: portkey.Options{NewTraceID: made}, header: http.Header{"Traceparent": {parent + "-x"}}, trace: "made"},
-		{name: "traceparent of zeros", opts: portkey.Options{NewTraceID: made},
-			header: http.Header{"Traceparent": {"00-00000000000000000000000000000000-b7ad6b7169203331-01"}}, trace: "made"},
-		{name: "traceparent in two lines", opts: portkey.Options{NewTraceID: made}, header: http.Header{"Traceparent": {parent, parent}}, trace: "made"},
-		{name: "traceparent in capitals", opts: portkey.Options{NewTraceID: made}, header: http.Header{"Traceparent": {strings.ToUpper(parent)}}, trace: "made"},
+		{name: "NewTraceID", opts: fromNewTraceID, wantTrace: "generated"},
+		{name: "empty NewTraceID", opts: portkey.Options{NewTraceID: noTrace}},
+		{name: "Options over NewTraceID",
+			opts:      portkey.Options{NewTraceID: fromNewTraceID.NewTraceID, Headers: fromOptions.Headers},
+			wantTrace: "options"},
+		{name: "context over Options", opts: fromOptions, ctx: withTrace, wantTrace: "context"},
+		{name: "request over context", ctx: withTrace,
+			header: http.Header{"x-portkey-trace-id": {"request"}}, wantTrace: "request"},
+		{name: "traceparent over NewTraceID", opts: fromNewTraceID, header: http.Header{"Traceparent": {parent}},
+			wantTrace: "0af7651916cd43dd8448eb211c80319c", wantSpan: "b7ad6b7169203331"},
+		{name: "context over traceparent", ctx: withTrace, header: http.Header{"Traceparent": {parent}},
+			wantTrace: "context"},
+		{name: "parent span of Options over traceparent",
+			opts:      portkey.Options{Headers: portkey.Headers{ParentSpanID: "p"}},
+			header:    http.Header{"traceparent": {parent}},
+			wantTrace: "0af7651916cd43dd8448eb211c80319c", wantSpan: "p"},
+		{name: "traceparent of a later version",
+			header:    http.Header{"Traceparent": {"cc" + parent[2:] + "-what-comes"}},
+			wantTrace: "0af7651916cd43dd8448eb211c80319c", wantSpan: "b7ad6b7169203331"},
 	}
+	s := newServer(t, nil)
 	for _, tt := range tests {
-		s := newServer(t, nil)
-		ctx := t.Context()
-		if tt.ctx != nil {
-			ctx = tt.ctx(ctx)
-		}
-		req := newRequest(t, ctx, "GET", openAIChat, "")
-		maps.Copy(req.Header, tt.header)
-		do(t, newClient(t, s, tt.opts), req)
-		h := s.last(t).header
-		var want []string
-		if tt.trace != "" {
-			want = []string{tt.trace}
-		}
-		if got := h.Values("X-Portkey-Trace-Id"); !slices.Equal(got, want) {
-			t.Errorf("%s: got trace %q, want %q", tt.name, got, want)
-		}
-		if got := h.Get("X-Portkey-Parent-Span-Id"); got != tt.span {
-			t.Errorf("%s: got parent span %q, want %q", tt.name, got, tt.span)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			ctx := t.Context()
+			if tt.ctx != nil {
+				ctx = tt.ctx(ctx)
+			}
+			req := newRequest(t, ctx, "GET", openAIChat, "")
+			maps.Copy(req.Header, tt.header)
+			do(t, newClient(t, s, tt.opts), req)
+			h := s.last(t).header
+			var want []string
+			if tt.wantTrace != "" {
+				want = []string{tt.wantTrace}
+			}
+			if got := h.Values("X-Portkey-Trace-Id"); !slices.Equal(got, want) {
+				t.Errorf("got trace %q, want %q", got, want)
+			}
+			if got := h.Get("X-Portkey-Parent-Span-Id"); got != tt.wantSpan {
+				t.Errorf("got parent span %q, want %q", got, tt.wantSpan)
+			}
+		})
 	}
 }
 
@@ -408,175 +603,59 @@ func TestTraceIDIsARandomUUIDByDefault(t *testing.T) {
 	}
 }
 
-func TestAPIKeyInExtraIsEnoughForTheHostedGateway(t *testing.T) {
+func TestInvalidTraceIDFromNewTraceIDFailsTheCall(t *testing.T) {
 	t.Parallel()
-	newTransport(t, nil, portkey.Options{Headers: portkey.Headers{Extra: map[string]string{"x-portkey-api-key": "pk"}}})
-}
-
-func TestBadUpstreamProviderIsRefused(t *testing.T) {
-	t.Parallel()
-	for _, provider := range []string{"SECRET\n", "SECRETé", " SECRET"} {
-		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Upstreams: []portkey.Upstream{
-			{BaseURL: "https://a.example", Provider: "openai"}, {BaseURL: "https://b.example", Provider: provider},
-		}})
-		if err == nil || !strings.HasPrefix(err.Error(), "portkey: Upstreams[1].Provider") || strings.Contains(err.Error(), "SECRET") {
-			t.Errorf("%q: got %v, want an error that names it and not its value", provider, err)
-		}
-	}
-}
-
-func TestHandMadeURLThatMeansAnotherIsRefused(t *testing.T) {
-	t.Parallel()
-	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1"})
-	for _, u := range []*url.URL{
-		{Scheme: "http", Host: "gw.example", Opaque: "//evil.example/x"},
-		{Scheme: "https", Host: "api.openai.com", Path: "/v1/x", Opaque: "//evil.example/v1/x"},
-		{Scheme: "https", Host: "api.openai.com", Path: "/oauth/token", RawPath: "/v1/x"},
-		{Scheme: "https", Host: "api.openai.com", Path: "/v1/x", RawPath: "/%761/x"},
+	for _, tt := range []struct{ name, id string }{
+		{"line break", secret + "\n"}, {"not ASCII", secret + "é"}, {"leading space", " " + secret},
 	} {
-		req := newRequest(t, t.Context(), "GET", "http://gw.example", "")
-		req.URL, req.Host = u, ""
-		var routeErr *portkey.RouteError
-		if _, err := tr.RoundTrip(req); !errors.As(err, &routeErr) {
-			t.Errorf("%+v: got %v, want a RouteError", u, err)
-		}
-	}
-}
-
-func TestGatewayPortIsThatOfItsScheme(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		gateway, url, host string
-		ok                 bool
-	}{
-		{"http://gw.example/v1", "http://gw.example:80/x", "", true},
-		{"http://gw.example:80/v1", "http://gw.example/x", "", true},
-		{"http://gw.example/v1", "http://gw.example:443/x", "", false},
-		{"https://gw.example/v1", "https://gw.example:80/x", "", false},
-		{"https://gw.example/v1", "https://gw.example/x", "GW.example:443", true},
-		{"https://gw.example/v1", "https://gw.example/x", "gw.example:8443", false},
-	} {
-		tr := newTransport(t, roundTripperFunc(func(*http.Request) (*http.Response, error) { return nil, io.EOF }), portkey.Options{BaseURL: tt.gateway})
-		req := newRequest(t, t.Context(), "GET", tt.url, "")
-		if tt.host != "" {
-			req.Host = tt.host
-		}
-		if _, err := tr.RoundTrip(req); (err == io.EOF) != tt.ok {
-			t.Errorf("%s %s for %s: got %v, want it sent: %v", tt.url, tt.host, tt.gateway, err, tt.ok)
-		}
-		req.URL.Scheme = strings.ToUpper(req.URL.Scheme) // by hand: a parsed one is in lower case
-		if _, err := tr.RoundTrip(req); (err == io.EOF) != tt.ok {
-			t.Errorf("%v: got %v, want it sent: %v", req.URL, err, tt.ok)
-		}
-	}
-}
-
-func TestRouteErrorNamesTheURLWithoutItsSecrets(t *testing.T) {
-	t.Parallel()
-	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1"})
-	_, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", "https://u:SECRET@llm.example.com/a%2Fb/c?k=SECRET#SECRET", ""))
-	var routeErr *portkey.RouteError
-	if !errors.As(err, &routeErr) {
-		t.Fatalf("got %v, want a RouteError", err)
-	}
-	if want := (portkey.RouteError{URL: "https://llm.example.com/a%2Fb/c", Gateway: "http://gw.example/v1"}); *routeErr != want {
-		t.Errorf("got %+v, want %+v", *routeErr, want)
-	}
-	for redirect, want := range map[bool]string{false: "Upstreams", true: "redirect"} {
-		if got := (&portkey.RouteError{URL: "u", Gateway: "g", Redirect: redirect}).Error(); !strings.Contains(got, want) {
-			t.Errorf("got %q, want it to contain %q", got, want)
-		}
-	}
-}
-
-func TestFilteredRequestKeepsItsPortkeyHeadersAtTheGatewayOnly(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		url, host string
-		want      []string
-	}{
-		{url: "http://gw.example/v1/x", want: []string{"own"}},
-		{url: "http://gw.example/v1/x", host: "evil.example"},
-		{url: "http://elsewhere.example/x"},
-	} {
-		var passed *http.Request
-		tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-			passed = r
-			return nil, io.EOF
-		}), portkey.Options{
-			BaseURL: "http://gw.example/v1", Headers: portkey.Headers{APIKey: "pk"},
-			Filter: func(*http.Request) bool { return false },
+		t.Run(tt.name, func(t *testing.T) {
+			tr := newTransport(t, notCalled(t), portkey.Options{
+				BaseURL: "http://gw.example", NewTraceID: func(context.Context) string { return tt.id },
+			})
+			_, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", openAIChat, ""))
+			checkHeaderError(t, err, "x-portkey-trace-id")
 		})
-		// What the context has for Portkey is of no concern here, even if it is wrong.
-		req := newRequest(t, portkey.WithTrace(t.Context(), "a\nb"), "GET", tt.url, "")
-		if tt.host != "" {
-			req.Host = tt.host
-		}
-		req.Header = http.Header{"x-portkey-API-key": {"own"}, "X-Api-Key": {"sk"}}
-		if _, err := tr.RoundTrip(req); err != io.EOF {
-			t.Errorf("%s %s: got %v, want the base's error", tt.url, tt.host, err)
-			continue
-		}
-		odd := "x-portkey-API-key"
-		if got := passed.Header[odd]; !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s %s: got %q, want %q", tt.url, tt.host, got, tt.want)
-		}
-		if passed.Header.Get("X-Api-Key") != "sk" {
-			t.Errorf("%s %s: got %v, want the credential kept", tt.url, tt.host, passed.Header)
-		}
-		if want := (http.Header{"x-portkey-API-key": {"own"}, "X-Api-Key": {"sk"}}); !reflect.DeepEqual(req.Header, want) {
-			t.Errorf("%s %s: the caller's header is now %v", tt.url, tt.host, req.Header)
-		}
-	}
-}
-
-func TestBadTraceIDOfNewTraceIDFailsTheCall(t *testing.T) {
-	t.Parallel()
-	for _, bad := range []string{secret + "\n", secret + "é", " " + secret} {
-		tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example", NewTraceID: func(context.Context) string { return bad }})
-		_, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", openAIChat, ""))
-		checkHeaderError(t, err, "x-portkey-trace-id")
 	}
 }
 
 func TestInvalidTraceparentIsIgnored(t *testing.T) {
 	t.Parallel()
 	const trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-	valid := "00-" + trace + "-" + span + "-01"
-	for _, lines := range [][]string{
-		{""}, {valid, valid},
-		{"00-" + trace + "-" + span},
-		{"0-" + trace + "-" + span + "-01"}, {"0g-" + trace + "-" + span + "-01"}, {"ff-" + trace + "-" + span + "-01"},
-		{"00-" + trace[1:] + "-" + span + "-01"}, {"00-g" + trace[1:] + "-" + span + "-01"},
-		{"00-" + trace + "-" + span[1:] + "-01"}, {"00-" + trace + "-g" + span[1:] + "-01"}, {"00-" + trace + "-0000000000000000-01"},
-		{"00-" + trace + "-" + span + "-1"}, {"00-" + trace + "-" + span + "-0g"},
-	} {
-		var got http.Header
-		tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-			got = r.Header
-			return nil, io.EOF
-		}), portkey.Options{BaseURL: "http://gw.example", NewTraceID: func(context.Context) string { return "made" }})
-		req := newRequest(t, t.Context(), "GET", "http://gw.example", "")
-		req.Header["Traceparent"] = lines
-		tr.RoundTrip(req)
-		want := http.Header{"Traceparent": lines, "X-Portkey-Trace-Id": {"made"}}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%q: got %v, want %v", lines, got, want)
-		}
+	const valid = "00-" + trace + "-" + span + "-01"
+	tests := []struct {
+		name        string
+		traceparent []string
+	}{
+		{"empty", []string{""}},
+		{"two lines", []string{valid, valid}},
+		{"upper case", []string{strings.ToUpper(valid)}},
+		{"fifth field in version 00", []string{valid + "-x"}},
+		{"short version", []string{"0-" + trace + "-" + span + "-01"}},
+		{"version not hexadecimal", []string{"0g-" + trace + "-" + span + "-01"}},
+		{"version ff", []string{"ff-" + trace + "-" + span + "-01"}},
+		{"short trace ID", []string{"00-" + trace[1:] + "-" + span + "-01"}},
+		{"trace ID not hexadecimal", []string{"00-g" + trace[1:] + "-" + span + "-01"}},
+		{"trace ID of zeros", []string{"00-00000000000000000000000000000000-" + span + "-01"}},
+		{"short parent ID", []string{"00-" + trace + "-" + span[1:] + "-01"}},
+		{"parent ID not hexadecimal", []string{"00-" + trace + "-g" + span[1:] + "-01"}},
+		{"parent ID of zeros", []string{"00-" + trace + "-0000000000000000-01"}},
+		{"no flags", []string{"00-" + trace + "-" + span}},
+		{"short flags", []string{"00-" + trace + "-" + span + "-1"}},
+		{"flags not hexadecimal", []string{"00-" + trace + "-" + span + "-0g"}},
 	}
-}
-
-func TestBaseURLIsTrimmedOfSlashesAndPlain(t *testing.T) {
-	t.Parallel()
-	s := newServer(t, nil)
-	do(t, newClient(t, s, portkey.Options{BaseURL: s.URL + "/v1//"}), newRequest(t, t.Context(), "GET", openAIChat, ""))
-	if got, want := s.last(t).uri, "/v1/chat/completions"; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-	for _, path := range []string{"/SECRETé", "/SECRET x", "/a%2FSECRET", "/a%20SECRET"} {
-		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example" + path})
-		if err == nil || strings.Contains(err.Error(), "SECRET") {
-			t.Errorf("%s: got %v, want an error without the value", path, err)
-		}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			base := new(recorder)
+			tr := newTransport(t, base, portkey.Options{
+				BaseURL: "http://gw.example", NewTraceID: func(context.Context) string { return "generated" },
+			})
+			req := newRequest(t, t.Context(), "GET", "http://gw.example", "")
+			req.Header["Traceparent"] = tt.traceparent
+			tr.RoundTrip(req)
+			want := http.Header{"Traceparent": tt.traceparent, "X-Portkey-Trace-Id": {"generated"}}
+			if got := base.last(t).Header; !reflect.DeepEqual(got, want) {
+				t.Errorf("got headers %v, want %v", got, want)
+			}
+		})
 	}
 }
