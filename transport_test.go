@@ -241,7 +241,8 @@ func TestHostHeaderThatDiffersFromURLIsRefused(t *testing.T) {
 	}
 }
 
-// net/http sends Opaque in place of Host and Path, and RawPath in place of Path.
+// net/http sends Opaque instead of Host and Path. It sends RawPath instead of Path
+// only if RawPath is an encoding of Path.
 func TestURLWithOpaqueOrDifferentRawPathIsRefused(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
