@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -18,117 +18,194 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-// fieldTests has a row for each header that has a field: two values of it, and
-// what is on the wire for each.
-var fieldTests = []struct {
-	header       string
-	a, b         portkey.Headers
-	wireA, wireB string
-}{
-	{"x-portkey-api-key", portkey.Headers{APIKey: "pk-a"}, portkey.Headers{APIKey: "pk-b"}, "pk-a", "pk-b"},
-	{"x-portkey-virtual-key", portkey.Headers{VirtualKey: "vk-a"}, portkey.Headers{VirtualKey: "vk-b"}, "vk-a", "vk-b"},
-	{"x-portkey-provider", portkey.Headers{Provider: "groq"}, portkey.Headers{Provider: "@team-b"}, "groq", "@team-b"},
-	{"authorization", portkey.Headers{Authorization: "Bearer a"}, portkey.Headers{Authorization: "Bearer b"}, "Bearer a", "Bearer b"},
-	{"x-portkey-config", portkey.Headers{Config: portkey.ConfigSlug("pc-a")},
-		portkey.Headers{Config: portkey.ConfigJSON(" { \"provider\" : \"openai\", \"x\": \"Zoë \U0001f600\x7f\" }\n")},
-		"pc-a", `{"provider":"openai","x":"Zo\u00eb \ud83d\ude00\u007f"}`},
-	{"x-portkey-custom-host", portkey.Headers{CustomHost: "https://llm.example.com/v1"}, portkey.Headers{CustomHost: "http://127.0.0.1:80"},
-		"https://llm.example.com/v1", "http://127.0.0.1:80"},
-	{"x-portkey-trace-id", portkey.Headers{TraceID: "trace a"}, portkey.Headers{TraceID: "trace-b"}, "trace a", "trace-b"},
-	{"x-portkey-span-id", portkey.Headers{SpanID: "span-a"}, portkey.Headers{SpanID: "span-b"}, "span-a", "span-b"},
-	{"x-portkey-span-name", portkey.Headers{SpanName: "name a"}, portkey.Headers{SpanName: "name b"}, "name a", "name b"},
-	{"x-portkey-parent-span-id", portkey.Headers{ParentSpanID: "parent-a"}, portkey.Headers{ParentSpanID: "parent-b"}, "parent-a", "parent-b"},
-	{"x-portkey-metadata", portkey.Headers{Metadata: portkey.Metadata{"k": "a"}},
-		portkey.Headers{Metadata: portkey.Metadata{"k": "é\"\\\n\x7f<世\U0001f600"}},
-		`{"k":"a"}`, `{"k":"\u00e9\"\\\u000a\u007f<\u4e16\ud83d\ude00"}`},
-	{"x-portkey-cache-force-refresh", portkey.Headers{CacheForceRefresh: portkey.Bool(true)}, portkey.Headers{CacheForceRefresh: portkey.Bool(false)}, "true", ""},
-	{"x-portkey-cache-namespace", portkey.Headers{CacheNamespace: "ns-a"}, portkey.Headers{CacheNamespace: "ns-b"}, "ns-a", "ns-b"},
-	{"x-portkey-request-timeout", portkey.Headers{RequestTimeout: 1500 * time.Millisecond}, portkey.Headers{RequestTimeout: time.Nanosecond}, "1500", "1"},
-	{"x-portkey-strict-open-ai-compliance", portkey.Headers{StrictOpenAICompliance: portkey.Bool(false)}, portkey.Headers{StrictOpenAICompliance: portkey.Bool(true)}, "false", "true"},
-	{"x-portkey-debug", portkey.Headers{Debug: portkey.Bool(false)}, portkey.Headers{Debug: portkey.Bool(true)}, "false", "true"},
-	{"x-portkey-forward-headers", portkey.Headers{ForwardHeaders: []string{"X-One", "x-two"}}, portkey.Headers{ForwardHeaders: []string{"X-Three"}}, "X-One,x-two", "X-Three"},
-	{"x-portkey-sensitive-headers", portkey.Headers{SensitiveHeaders: []string{"X-One", "x-two"}}, portkey.Headers{SensitiveHeaders: []string{"X-Three"}}, "X-One,x-two", "X-Three"},
-	{"x-portkey-beta", portkey.Headers{Beta: []string{"one-2026-07-30", "two"}}, portkey.Headers{Beta: []string{"three"}}, "one-2026-07-30,two", "three"},
-	{"x-portkey-nitro-mode", portkey.Headers{NitroMode: portkey.Bool(true)}, portkey.Headers{NitroMode: portkey.Bool(false)}, "true", "false"},
-	{"x-portkey-fetch-integrated-models", portkey.Headers{FetchIntegratedModels: portkey.Bool(true)}, portkey.Headers{FetchIntegratedModels: portkey.Bool(false)}, "true", "false"},
-	{"x-portkey-provider-responses-proxy", portkey.Headers{ProviderResponsesProxy: portkey.Bool(true)}, portkey.Headers{ProviderResponsesProxy: portkey.Bool(false)}, "true", "false"},
-	{"x-portkey-openai-organization", portkey.Headers{OpenAI: portkey.OpenAI{Organization: "Organization-a"}}, portkey.Headers{OpenAI: portkey.OpenAI{Organization: "Organization-b"}}, "Organization-a", "Organization-b"},
-	{"x-portkey-openai-project", portkey.Headers{OpenAI: portkey.OpenAI{Project: "Project-a"}}, portkey.Headers{OpenAI: portkey.OpenAI{Project: "Project-b"}}, "Project-a", "Project-b"},
-	{"x-portkey-openai-beta", portkey.Headers{OpenAI: portkey.OpenAI{Beta: "Beta-a"}}, portkey.Headers{OpenAI: portkey.OpenAI{Beta: "Beta-b"}}, "Beta-a", "Beta-b"},
-	{"x-portkey-anthropic-beta", portkey.Headers{Anthropic: portkey.Anthropic{Beta: "Beta-a"}}, portkey.Headers{Anthropic: portkey.Anthropic{Beta: "Beta-b"}}, "Beta-a", "Beta-b"},
-	{"x-portkey-anthropic-version", portkey.Headers{Anthropic: portkey.Anthropic{Version: "Version-a"}}, portkey.Headers{Anthropic: portkey.Anthropic{Version: "Version-b"}}, "Version-a", "Version-b"},
-	{"x-portkey-anthropic-aws-workspace-id", portkey.Headers{Anthropic: portkey.Anthropic{AWSWorkspaceID: "AWSWorkspaceID-a"}}, portkey.Headers{Anthropic: portkey.Anthropic{AWSWorkspaceID: "AWSWorkspaceID-b"}}, "AWSWorkspaceID-a", "AWSWorkspaceID-b"},
-	{"x-portkey-azure-resource-name", portkey.Headers{Azure: portkey.Azure{ResourceName: "ResourceName-a"}}, portkey.Headers{Azure: portkey.Azure{ResourceName: "ResourceName-b"}}, "ResourceName-a", "ResourceName-b"},
-	{"x-portkey-azure-deployment-id", portkey.Headers{Azure: portkey.Azure{DeploymentID: "DeploymentID-a"}}, portkey.Headers{Azure: portkey.Azure{DeploymentID: "DeploymentID-b"}}, "DeploymentID-a", "DeploymentID-b"},
-	{"x-portkey-azure-api-version", portkey.Headers{Azure: portkey.Azure{APIVersion: "APIVersion-a"}}, portkey.Headers{Azure: portkey.Azure{APIVersion: "APIVersion-b"}}, "APIVersion-a", "APIVersion-b"},
-	{"x-portkey-azure-model-name", portkey.Headers{Azure: portkey.Azure{ModelName: "ModelName-a"}}, portkey.Headers{Azure: portkey.Azure{ModelName: "ModelName-b"}}, "ModelName-a", "ModelName-b"},
-	{"x-portkey-azure-ad-token", portkey.Headers{Azure: portkey.Azure{ADToken: "ADToken-a"}}, portkey.Headers{Azure: portkey.Azure{ADToken: "ADToken-b"}}, "ADToken-a", "ADToken-b"},
-	{"x-portkey-azure-auth-mode", portkey.Headers{Azure: portkey.Azure{AuthMode: "AuthMode-a"}}, portkey.Headers{Azure: portkey.Azure{AuthMode: "AuthMode-b"}}, "AuthMode-a", "AuthMode-b"},
-	{"x-portkey-azure-managed-client-id", portkey.Headers{Azure: portkey.Azure{ManagedClientID: "ManagedClientID-a"}}, portkey.Headers{Azure: portkey.Azure{ManagedClientID: "ManagedClientID-b"}}, "ManagedClientID-a", "ManagedClientID-b"},
-	{"x-portkey-azure-workload-client-id", portkey.Headers{Azure: portkey.Azure{WorkloadClientID: "WorkloadClientID-a"}}, portkey.Headers{Azure: portkey.Azure{WorkloadClientID: "WorkloadClientID-b"}}, "WorkloadClientID-a", "WorkloadClientID-b"},
-	{"x-portkey-azure-entra-client-id", portkey.Headers{Azure: portkey.Azure{EntraClientID: "EntraClientID-a"}}, portkey.Headers{Azure: portkey.Azure{EntraClientID: "EntraClientID-b"}}, "EntraClientID-a", "EntraClientID-b"},
-	{"x-portkey-azure-entra-client-secret", portkey.Headers{Azure: portkey.Azure{EntraClientSecret: "EntraClientSecret-a"}}, portkey.Headers{Azure: portkey.Azure{EntraClientSecret: "EntraClientSecret-b"}}, "EntraClientSecret-a", "EntraClientSecret-b"},
-	{"x-portkey-azure-entra-tenant-id", portkey.Headers{Azure: portkey.Azure{EntraTenantID: "EntraTenantID-a"}}, portkey.Headers{Azure: portkey.Azure{EntraTenantID: "EntraTenantID-b"}}, "EntraTenantID-a", "EntraTenantID-b"},
-	{"x-portkey-azure-entra-scope", portkey.Headers{Azure: portkey.Azure{EntraScope: "EntraScope-a"}}, portkey.Headers{Azure: portkey.Azure{EntraScope: "EntraScope-b"}}, "EntraScope-a", "EntraScope-b"},
-	{"x-portkey-azure-endpoint-name", portkey.Headers{Azure: portkey.Azure{EndpointName: "EndpointName-a"}}, portkey.Headers{Azure: portkey.Azure{EndpointName: "EndpointName-b"}}, "EndpointName-a", "EndpointName-b"},
-	{"x-portkey-azure-foundry-url", portkey.Headers{Azure: portkey.Azure{FoundryURL: "FoundryURL-a"}}, portkey.Headers{Azure: portkey.Azure{FoundryURL: "FoundryURL-b"}}, "FoundryURL-a", "FoundryURL-b"},
-	{"x-portkey-azure-extra-params", portkey.Headers{Azure: portkey.Azure{ExtraParams: "ExtraParams-a"}}, portkey.Headers{Azure: portkey.Azure{ExtraParams: "ExtraParams-b"}}, "ExtraParams-a", "ExtraParams-b"},
-	{"x-portkey-vertex-project-id", portkey.Headers{Vertex: portkey.Vertex{ProjectID: "ProjectID-a"}}, portkey.Headers{Vertex: portkey.Vertex{ProjectID: "ProjectID-b"}}, "ProjectID-a", "ProjectID-b"},
-	{"x-portkey-vertex-region", portkey.Headers{Vertex: portkey.Vertex{Region: "Region-a"}}, portkey.Headers{Vertex: portkey.Vertex{Region: "Region-b"}}, "Region-a", "Region-b"},
-	{"x-portkey-vertex-service-account-json", portkey.Headers{Vertex: portkey.Vertex{ServiceAccountJSON: `{ "private_key": "é\n" }`}}, portkey.Headers{Vertex: portkey.Vertex{ServiceAccountJSON: "{\n}"}}, `{"private_key":"\u00e9\n"}`, "{}"},
-	{"x-portkey-vertex-auth-type", portkey.Headers{Vertex: portkey.Vertex{AuthType: "AuthType-a"}}, portkey.Headers{Vertex: portkey.Vertex{AuthType: "AuthType-b"}}, "AuthType-a", "AuthType-b"},
-	{"x-portkey-vertex-storage-bucket-name", portkey.Headers{Vertex: portkey.Vertex{StorageBucketName: "StorageBucketName-a"}}, portkey.Headers{Vertex: portkey.Vertex{StorageBucketName: "StorageBucketName-b"}}, "StorageBucketName-a", "StorageBucketName-b"},
-	{"x-vertex-ai-llm-request-type", portkey.Headers{Vertex: portkey.Vertex{LLMRequestType: "LLMRequestType-a"}}, portkey.Headers{Vertex: portkey.Vertex{LLMRequestType: "LLMRequestType-b"}}, "LLMRequestType-a", "LLMRequestType-b"},
-	{"x-portkey-aws-access-key-id", portkey.Headers{AWS: portkey.AWS{AccessKeyID: "AccessKeyID-a"}}, portkey.Headers{AWS: portkey.AWS{AccessKeyID: "AccessKeyID-b"}}, "AccessKeyID-a", "AccessKeyID-b"},
-	{"x-portkey-aws-secret-access-key", portkey.Headers{AWS: portkey.AWS{SecretAccessKey: "SecretAccessKey-a"}}, portkey.Headers{AWS: portkey.AWS{SecretAccessKey: "SecretAccessKey-b"}}, "SecretAccessKey-a", "SecretAccessKey-b"},
-	{"x-portkey-aws-region", portkey.Headers{AWS: portkey.AWS{Region: "Region-a"}}, portkey.Headers{AWS: portkey.AWS{Region: "Region-b"}}, "Region-a", "Region-b"},
-	{"x-portkey-aws-session-token", portkey.Headers{AWS: portkey.AWS{SessionToken: "SessionToken-a"}}, portkey.Headers{AWS: portkey.AWS{SessionToken: "SessionToken-b"}}, "SessionToken-a", "SessionToken-b"},
-	{"x-portkey-aws-role-arn", portkey.Headers{AWS: portkey.AWS{RoleARN: "RoleARN-a"}}, portkey.Headers{AWS: portkey.AWS{RoleARN: "RoleARN-b"}}, "RoleARN-a", "RoleARN-b"},
-	{"x-portkey-aws-auth-type", portkey.Headers{AWS: portkey.AWS{AuthType: "AuthType-a"}}, portkey.Headers{AWS: portkey.AWS{AuthType: "AuthType-b"}}, "AuthType-a", "AuthType-b"},
-	{"x-portkey-aws-external-id", portkey.Headers{AWS: portkey.AWS{ExternalID: "ExternalID-a"}}, portkey.Headers{AWS: portkey.AWS{ExternalID: "ExternalID-b"}}, "ExternalID-a", "ExternalID-b"},
-	{"x-portkey-aws-s3-bucket", portkey.Headers{AWS: portkey.AWS{S3Bucket: "S3Bucket-a"}}, portkey.Headers{AWS: portkey.AWS{S3Bucket: "S3Bucket-b"}}, "S3Bucket-a", "S3Bucket-b"},
-	{"x-portkey-aws-s3-object-key", portkey.Headers{AWS: portkey.AWS{S3ObjectKey: "S3ObjectKey-a"}}, portkey.Headers{AWS: portkey.AWS{S3ObjectKey: "S3ObjectKey-b"}}, "S3ObjectKey-a", "S3ObjectKey-b"},
-	{"x-portkey-aws-bedrock-model", portkey.Headers{AWS: portkey.AWS{BedrockModel: "BedrockModel-a"}}, portkey.Headers{AWS: portkey.AWS{BedrockModel: "BedrockModel-b"}}, "BedrockModel-a", "BedrockModel-b"},
-	{"x-portkey-amz-server-side-encryption", portkey.Headers{AWS: portkey.AWS{ServerSideEncryption: "ServerSideEncryption-a"}}, portkey.Headers{AWS: portkey.AWS{ServerSideEncryption: "ServerSideEncryption-b"}}, "ServerSideEncryption-a", "ServerSideEncryption-b"},
-	{"x-portkey-amz-server-side-encryption-aws-kms-key-id", portkey.Headers{AWS: portkey.AWS{KMSKeyID: "KMSKeyID-a"}}, portkey.Headers{AWS: portkey.AWS{KMSKeyID: "KMSKeyID-b"}}, "KMSKeyID-a", "KMSKeyID-b"},
-	{"x-portkey-amzn-sagemaker-custom-attributes", portkey.Headers{SageMaker: portkey.SageMaker{CustomAttributes: "CustomAttributes-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{CustomAttributes: "CustomAttributes-b"}}, "CustomAttributes-a", "CustomAttributes-b"},
-	{"x-portkey-amzn-sagemaker-target-model", portkey.Headers{SageMaker: portkey.SageMaker{TargetModel: "TargetModel-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{TargetModel: "TargetModel-b"}}, "TargetModel-a", "TargetModel-b"},
-	{"x-portkey-amzn-sagemaker-target-variant", portkey.Headers{SageMaker: portkey.SageMaker{TargetVariant: "TargetVariant-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{TargetVariant: "TargetVariant-b"}}, "TargetVariant-a", "TargetVariant-b"},
-	{"x-portkey-amzn-sagemaker-target-container-hostname", portkey.Headers{SageMaker: portkey.SageMaker{TargetContainerHostname: "TargetContainerHostname-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{TargetContainerHostname: "TargetContainerHostname-b"}}, "TargetContainerHostname-a", "TargetContainerHostname-b"},
-	{"x-portkey-amzn-sagemaker-inference-id", portkey.Headers{SageMaker: portkey.SageMaker{InferenceID: "InferenceID-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{InferenceID: "InferenceID-b"}}, "InferenceID-a", "InferenceID-b"},
-	{"x-portkey-amzn-sagemaker-enable-explanations", portkey.Headers{SageMaker: portkey.SageMaker{EnableExplanations: "EnableExplanations-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{EnableExplanations: "EnableExplanations-b"}}, "EnableExplanations-a", "EnableExplanations-b"},
-	{"x-portkey-amzn-sagemaker-inference-component", portkey.Headers{SageMaker: portkey.SageMaker{InferenceComponent: "InferenceComponent-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{InferenceComponent: "InferenceComponent-b"}}, "InferenceComponent-a", "InferenceComponent-b"},
-	{"x-portkey-amzn-sagemaker-session-id", portkey.Headers{SageMaker: portkey.SageMaker{SessionID: "SessionID-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{SessionID: "SessionID-b"}}, "SessionID-a", "SessionID-b"},
-	{"x-portkey-amzn-sagemaker-model-name", portkey.Headers{SageMaker: portkey.SageMaker{ModelName: "ModelName-a"}}, portkey.Headers{SageMaker: portkey.SageMaker{ModelName: "ModelName-b"}}, "ModelName-a", "ModelName-b"},
-	{"x-portkey-oracle-api-version", portkey.Headers{Oracle: portkey.Oracle{APIVersion: "APIVersion-a"}}, portkey.Headers{Oracle: portkey.Oracle{APIVersion: "APIVersion-b"}}, "APIVersion-a", "APIVersion-b"},
-	{"x-portkey-oracle-region", portkey.Headers{Oracle: portkey.Oracle{Region: "Region-a"}}, portkey.Headers{Oracle: portkey.Oracle{Region: "Region-b"}}, "Region-a", "Region-b"},
-	{"x-portkey-oracle-compartment-id", portkey.Headers{Oracle: portkey.Oracle{CompartmentID: "CompartmentID-a"}}, portkey.Headers{Oracle: portkey.Oracle{CompartmentID: "CompartmentID-b"}}, "CompartmentID-a", "CompartmentID-b"},
-	{"x-portkey-oracle-serving-mode", portkey.Headers{Oracle: portkey.Oracle{ServingMode: "ServingMode-a"}}, portkey.Headers{Oracle: portkey.Oracle{ServingMode: "ServingMode-b"}}, "ServingMode-a", "ServingMode-b"},
-	{"x-portkey-oracle-tenancy", portkey.Headers{Oracle: portkey.Oracle{Tenancy: "Tenancy-a"}}, portkey.Headers{Oracle: portkey.Oracle{Tenancy: "Tenancy-b"}}, "Tenancy-a", "Tenancy-b"},
-	{"x-portkey-oracle-user", portkey.Headers{Oracle: portkey.Oracle{User: "User-a"}}, portkey.Headers{Oracle: portkey.Oracle{User: "User-b"}}, "User-a", "User-b"},
-	{"x-portkey-oracle-fingerprint", portkey.Headers{Oracle: portkey.Oracle{Fingerprint: "Fingerprint-a"}}, portkey.Headers{Oracle: portkey.Oracle{Fingerprint: "Fingerprint-b"}}, "Fingerprint-a", "Fingerprint-b"},
-	{"x-portkey-oracle-private-key", portkey.Headers{Oracle: portkey.Oracle{PrivateKey: "PrivateKey-a"}}, portkey.Headers{Oracle: portkey.Oracle{PrivateKey: "PrivateKey-b"}}, "PrivateKey-a", "PrivateKey-b"},
-	{"x-portkey-oracle-key-passphrase", portkey.Headers{Oracle: portkey.Oracle{KeyPassphrase: "KeyPassphrase-a"}}, portkey.Headers{Oracle: portkey.Oracle{KeyPassphrase: "KeyPassphrase-b"}}, "KeyPassphrase-a", "KeyPassphrase-b"},
-	{"x-portkey-stability-client-id", portkey.Headers{Stability: portkey.Stability{ClientID: "ClientID-a"}}, portkey.Headers{Stability: portkey.Stability{ClientID: "ClientID-b"}}, "ClientID-a", "ClientID-b"},
-	{"x-portkey-stability-client-user-id", portkey.Headers{Stability: portkey.Stability{ClientUserID: "ClientUserID-a"}}, portkey.Headers{Stability: portkey.Stability{ClientUserID: "ClientUserID-b"}}, "ClientUserID-a", "ClientUserID-b"},
-	{"x-portkey-stability-client-version", portkey.Headers{Stability: portkey.Stability{ClientVersion: "ClientVersion-a"}}, portkey.Headers{Stability: portkey.Stability{ClientVersion: "ClientVersion-b"}}, "ClientVersion-a", "ClientVersion-b"},
-	{"x-portkey-databricks-workspace", portkey.Headers{Databricks: portkey.Databricks{Workspace: "Workspace-a"}}, portkey.Headers{Databricks: portkey.Databricks{Workspace: "Workspace-b"}}, "Workspace-a", "Workspace-b"},
-	{"x-portkey-databricks-serving-endpoint-name", portkey.Headers{Databricks: portkey.Databricks{ServingEndpointName: "ServingEndpointName-a"}}, portkey.Headers{Databricks: portkey.Databricks{ServingEndpointName: "ServingEndpointName-b"}}, "ServingEndpointName-a", "ServingEndpointName-b"},
-	{"x-portkey-file-purpose", portkey.Headers{Files: portkey.Files{Purpose: "Purpose-a"}}, portkey.Headers{Files: portkey.Files{Purpose: "Purpose-b"}}, "Purpose-a", "Purpose-b"},
-	{"x-portkey-model-type", portkey.Headers{Files: portkey.Files{ModelType: "ModelType-a"}}, portkey.Headers{Files: portkey.Files{ModelType: "ModelType-b"}}, "ModelType-a", "ModelType-b"},
-	{"x-portkey-file-upload-size", portkey.Headers{Files: portkey.Files{UploadSize: 1}}, portkey.Headers{Files: portkey.Files{UploadSize: 1 << 40}}, "1", "1099511627776"},
-	{"x-portkey-provider-file-name", portkey.Headers{Files: portkey.Files{ProviderFileName: "ProviderFileName-a"}}, portkey.Headers{Files: portkey.Files{ProviderFileName: "ProviderFileName-b"}}, "ProviderFileName-a", "ProviderFileName-b"},
-	{"x-portkey-provider-model", portkey.Headers{Files: portkey.Files{ProviderModel: "ProviderModel-a"}}, portkey.Headers{Files: portkey.Files{ProviderModel: "ProviderModel-b"}}, "ProviderModel-a", "ProviderModel-b"},
-	{"x-portkey-provider-batch-endpoint", portkey.Headers{Files: portkey.Files{ProviderBatchEndpoint: "ProviderBatchEndpoint-a"}}, portkey.Headers{Files: portkey.Files{ProviderBatchEndpoint: "ProviderBatchEndpoint-b"}}, "ProviderBatchEndpoint-a", "ProviderBatchEndpoint-b"},
-	{"x-portkey-workers-ai-account-id", portkey.Headers{WorkersAI: portkey.WorkersAI{AccountID: "AccountID-a"}}, portkey.Headers{WorkersAI: portkey.WorkersAI{AccountID: "AccountID-b"}}, "AccountID-a", "AccountID-b"},
-	{"x-portkey-huggingface-base-url", portkey.Headers{HuggingFace: portkey.HuggingFace{BaseURL: "BaseURL-a"}}, portkey.Headers{HuggingFace: portkey.HuggingFace{BaseURL: "BaseURL-b"}}, "BaseURL-a", "BaseURL-b"},
-	{"x-portkey-mistral-fim-completion", portkey.Headers{Mistral: portkey.Mistral{FIMCompletion: portkey.Bool(true)}}, portkey.Headers{Mistral: portkey.Mistral{FIMCompletion: portkey.Bool(false)}}, "true", "false"},
-	{"x-portkey-fireworks-account-id", portkey.Headers{Fireworks: portkey.Fireworks{AccountID: "AccountID-a"}}, portkey.Headers{Fireworks: portkey.Fireworks{AccountID: "AccountID-b"}}, "AccountID-a", "AccountID-b"},
-	{"x-portkey-snowflake-account", portkey.Headers{Snowflake: portkey.Snowflake{Account: "Account-a"}}, portkey.Headers{Snowflake: portkey.Snowflake{Account: "Account-b"}}, "Account-a", "Account-b"},
-	{"x-portkey-byteplus-region", portkey.Headers{BytePlus: portkey.BytePlus{Region: "Region-a"}}, portkey.Headers{BytePlus: portkey.BytePlus{Region: "Region-b"}}, "Region-a", "Region-b"},
+const secret = "SYNTHETIC-SECRET"
+
+// textFields returns pointers to the fields of h that accept any text, by the header that each is sent as.
+func textFields(h *portkey.Headers) map[string]*string {
+	return map[string]*string{
+		"x-portkey-api-key":         &h.APIKey,
+		"x-portkey-virtual-key":     &h.VirtualKey,
+		"x-portkey-trace-id":        &h.TraceID,
+		"x-portkey-span-id":         &h.SpanID,
+		"x-portkey-span-name":       &h.SpanName,
+		"x-portkey-parent-span-id":  &h.ParentSpanID,
+		"x-portkey-cache-namespace": &h.CacheNamespace,
+
+		"x-portkey-openai-organization": &h.OpenAI.Organization,
+		"x-portkey-openai-project":      &h.OpenAI.Project,
+		"x-portkey-openai-beta":         &h.OpenAI.Beta,
+
+		"x-portkey-anthropic-beta":             &h.Anthropic.Beta,
+		"x-portkey-anthropic-version":          &h.Anthropic.Version,
+		"x-portkey-anthropic-aws-workspace-id": &h.Anthropic.AWSWorkspaceID,
+
+		"x-portkey-azure-resource-name":       &h.Azure.ResourceName,
+		"x-portkey-azure-deployment-id":       &h.Azure.DeploymentID,
+		"x-portkey-azure-api-version":         &h.Azure.APIVersion,
+		"x-portkey-azure-model-name":          &h.Azure.ModelName,
+		"x-portkey-azure-ad-token":            &h.Azure.ADToken,
+		"x-portkey-azure-auth-mode":           &h.Azure.AuthMode,
+		"x-portkey-azure-managed-client-id":   &h.Azure.ManagedClientID,
+		"x-portkey-azure-workload-client-id":  &h.Azure.WorkloadClientID,
+		"x-portkey-azure-entra-client-id":     &h.Azure.EntraClientID,
+		"x-portkey-azure-entra-client-secret": &h.Azure.EntraClientSecret,
+		"x-portkey-azure-entra-tenant-id":     &h.Azure.EntraTenantID,
+		"x-portkey-azure-entra-scope":         &h.Azure.EntraScope,
+		"x-portkey-azure-endpoint-name":       &h.Azure.EndpointName,
+		"x-portkey-azure-foundry-url":         &h.Azure.FoundryURL,
+		"x-portkey-azure-extra-params":        &h.Azure.ExtraParams,
+
+		"x-portkey-vertex-project-id":          &h.Vertex.ProjectID,
+		"x-portkey-vertex-region":              &h.Vertex.Region,
+		"x-portkey-vertex-auth-type":           &h.Vertex.AuthType,
+		"x-portkey-vertex-storage-bucket-name": &h.Vertex.StorageBucketName,
+		"x-vertex-ai-llm-request-type":         &h.Vertex.LLMRequestType,
+
+		"x-portkey-aws-access-key-id":                         &h.AWS.AccessKeyID,
+		"x-portkey-aws-secret-access-key":                     &h.AWS.SecretAccessKey,
+		"x-portkey-aws-region":                                &h.AWS.Region,
+		"x-portkey-aws-session-token":                         &h.AWS.SessionToken,
+		"x-portkey-aws-role-arn":                              &h.AWS.RoleARN,
+		"x-portkey-aws-auth-type":                             &h.AWS.AuthType,
+		"x-portkey-aws-external-id":                           &h.AWS.ExternalID,
+		"x-portkey-aws-s3-bucket":                             &h.AWS.S3Bucket,
+		"x-portkey-aws-s3-object-key":                         &h.AWS.S3ObjectKey,
+		"x-portkey-aws-bedrock-model":                         &h.AWS.BedrockModel,
+		"x-portkey-amz-server-side-encryption":                &h.AWS.ServerSideEncryption,
+		"x-portkey-amz-server-side-encryption-aws-kms-key-id": &h.AWS.KMSKeyID,
+
+		"x-portkey-amzn-sagemaker-custom-attributes":         &h.SageMaker.CustomAttributes,
+		"x-portkey-amzn-sagemaker-target-model":              &h.SageMaker.TargetModel,
+		"x-portkey-amzn-sagemaker-target-variant":            &h.SageMaker.TargetVariant,
+		"x-portkey-amzn-sagemaker-target-container-hostname": &h.SageMaker.TargetContainerHostname,
+		"x-portkey-amzn-sagemaker-inference-id":              &h.SageMaker.InferenceID,
+		"x-portkey-amzn-sagemaker-enable-explanations":       &h.SageMaker.EnableExplanations,
+		"x-portkey-amzn-sagemaker-inference-component":       &h.SageMaker.InferenceComponent,
+		"x-portkey-amzn-sagemaker-session-id":                &h.SageMaker.SessionID,
+		"x-portkey-amzn-sagemaker-model-name":                &h.SageMaker.ModelName,
+
+		"x-portkey-oracle-api-version":    &h.Oracle.APIVersion,
+		"x-portkey-oracle-region":         &h.Oracle.Region,
+		"x-portkey-oracle-compartment-id": &h.Oracle.CompartmentID,
+		"x-portkey-oracle-serving-mode":   &h.Oracle.ServingMode,
+		"x-portkey-oracle-tenancy":        &h.Oracle.Tenancy,
+		"x-portkey-oracle-user":           &h.Oracle.User,
+		"x-portkey-oracle-fingerprint":    &h.Oracle.Fingerprint,
+		"x-portkey-oracle-private-key":    &h.Oracle.PrivateKey,
+		"x-portkey-oracle-key-passphrase": &h.Oracle.KeyPassphrase,
+
+		"x-portkey-stability-client-id":      &h.Stability.ClientID,
+		"x-portkey-stability-client-user-id": &h.Stability.ClientUserID,
+		"x-portkey-stability-client-version": &h.Stability.ClientVersion,
+
+		"x-portkey-databricks-workspace":             &h.Databricks.Workspace,
+		"x-portkey-databricks-serving-endpoint-name": &h.Databricks.ServingEndpointName,
+
+		"x-portkey-file-purpose":            &h.Files.Purpose,
+		"x-portkey-model-type":              &h.Files.ModelType,
+		"x-portkey-provider-file-name":      &h.Files.ProviderFileName,
+		"x-portkey-provider-model":          &h.Files.ProviderModel,
+		"x-portkey-provider-batch-endpoint": &h.Files.ProviderBatchEndpoint,
+
+		"x-portkey-workers-ai-account-id": &h.WorkersAI.AccountID,
+
+		"x-portkey-huggingface-base-url": &h.HuggingFace.BaseURL,
+
+		"x-portkey-fireworks-account-id": &h.Fireworks.AccountID,
+
+		"x-portkey-snowflake-account": &h.Snowflake.Account,
+
+		"x-portkey-byteplus-region": &h.BytePlus.Region,
+	}
 }
 
-// taggedFields calls visit for each field of Headers and its groups that is a header.
+// A fieldTest has two values of one field of Headers, and how each is sent.
+type fieldTest struct {
+	header       string
+	a, b         portkey.Headers
+	wireA, wireB string // "": no header is sent
+}
+
+// fieldTests has one row for each field.
+var fieldTests = func() []fieldTest {
+	type h = portkey.Headers
+	yes, no := portkey.Bool(true), portkey.Bool(false)
+	all := []fieldTest{
+		{"x-portkey-provider", h{Provider: "groq"}, h{Provider: "@team-b"}, "groq", "@team-b"},
+		{"authorization", h{Authorization: "Bearer a"}, h{Authorization: "Bearer b"}, "Bearer a", "Bearer b"},
+		{
+			"x-portkey-config",
+			h{Config: portkey.ConfigSlug("pc-a")},
+			h{Config: portkey.ConfigJSON(" { \"provider\" : \"openai\", \"x\": \"Zoë \U0001f600\x7f\" }\n")},
+			"pc-a", `{"provider":"openai","x":"Zo\u00eb \ud83d\ude00\u007f"}`,
+		},
+		{
+			"x-portkey-custom-host", h{CustomHost: "https://llm.example.com/v1"}, h{CustomHost: "http://127.0.0.1:80"},
+			"https://llm.example.com/v1", "http://127.0.0.1:80",
+		},
+		{
+			"x-portkey-metadata",
+			h{Metadata: portkey.Metadata{"k": "a"}},
+			h{Metadata: portkey.Metadata{"k": "é\"\\\n\x7f<世\U0001f600"}},
+			`{"k":"a"}`, `{"k":"\u00e9\"\\\u000a\u007f<\u4e16\ud83d\ude00"}`,
+		},
+		{"x-portkey-cache-force-refresh", h{CacheForceRefresh: yes}, h{CacheForceRefresh: no}, "true", ""},
+		{
+			"x-portkey-request-timeout", h{RequestTimeout: 1500 * time.Millisecond}, h{RequestTimeout: time.Nanosecond},
+			"1500", "1",
+		},
+		{
+			"x-portkey-strict-open-ai-compliance", h{StrictOpenAICompliance: no}, h{StrictOpenAICompliance: yes},
+			"false", "true",
+		},
+		{"x-portkey-debug", h{Debug: no}, h{Debug: yes}, "false", "true"},
+		{
+			"x-portkey-forward-headers", h{ForwardHeaders: []string{"X-One", "x-two"}}, h{ForwardHeaders: []string{"X-Three"}},
+			"X-One,x-two", "X-Three",
+		},
+		{
+			"x-portkey-sensitive-headers",
+			h{SensitiveHeaders: []string{"X-One", "x-two"}}, h{SensitiveHeaders: []string{"X-Three"}},
+			"X-One,x-two", "X-Three",
+		},
+		{
+			"x-portkey-beta", h{Beta: []string{"one-2026-07-30", "two"}}, h{Beta: []string{"three"}},
+			"one-2026-07-30,two", "three",
+		},
+		{"x-portkey-nitro-mode", h{NitroMode: yes}, h{NitroMode: no}, "true", "false"},
+		{
+			"x-portkey-fetch-integrated-models", h{FetchIntegratedModels: yes}, h{FetchIntegratedModels: no},
+			"true", "false",
+		},
+		{
+			"x-portkey-provider-responses-proxy", h{ProviderResponsesProxy: yes}, h{ProviderResponsesProxy: no},
+			"true", "false",
+		},
+		{
+			"x-portkey-vertex-service-account-json",
+			h{Vertex: portkey.Vertex{ServiceAccountJSON: `{ "private_key": "é\n" }`}},
+			h{Vertex: portkey.Vertex{ServiceAccountJSON: "{\n}"}},
+			`{"private_key":"\u00e9\n"}`, "{}",
+		},
+		{
+			"x-portkey-file-upload-size", h{Files: portkey.Files{UploadSize: 1}}, h{Files: portkey.Files{UploadSize: 1 << 40}},
+			"1", "1099511627776",
+		},
+		{
+			"x-portkey-mistral-fim-completion",
+			h{Mistral: portkey.Mistral{FIMCompletion: yes}}, h{Mistral: portkey.Mistral{FIMCompletion: no}},
+			"true", "false",
+		},
+	}
+	for _, header := range slices.Sorted(maps.Keys(textFields(new(h)))) {
+		row := fieldTest{header: header, wireA: "Value A of " + header, wireB: "Value B of " + header}
+		*textFields(&row.a)[header], *textFields(&row.b)[header] = row.wireA, row.wireB
+		all = append(all, row)
+	}
+	return all
+}()
+
+// taggedFields calls visit for each field of Headers and of its groups that is sent as a header.
 func taggedFields(v reflect.Value, visit func(header string, field reflect.Value)) {
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag.Get("header")
@@ -140,18 +217,20 @@ func taggedFields(v reflect.Value, visit func(header string, field reflect.Value
 	}
 }
 
-func TestEveryFieldHasATest(t *testing.T) {
+func TestFieldTestsCoverEveryField(t *testing.T) {
 	t.Parallel()
 	rows := map[string]int{}
 	for _, tt := range fieldTests {
 		rows[tt.header]++
-		for _, h := range []portkey.Headers{tt.a, tt.b} {
-			taggedFields(reflect.ValueOf(h), func(header string, f reflect.Value) {
-				if !f.IsZero() != (header == tt.header) {
-					t.Errorf("the row of %s sets %s: %v", tt.header, header, !f.IsZero())
-				}
-			})
-		}
+		t.Run(tt.header, func(t *testing.T) {
+			for _, h := range []portkey.Headers{tt.a, tt.b} {
+				taggedFields(reflect.ValueOf(h), func(header string, f reflect.Value) {
+					if got, want := !f.IsZero(), header == tt.header; got != want {
+						t.Errorf("field of %s is set: got %v, want %v", header, got, want)
+					}
+				})
+			}
+		})
 	}
 	taggedFields(reflect.ValueOf(portkey.Headers{}), func(header string, _ reflect.Value) {
 		if rows[header] != 1 {
@@ -166,94 +245,105 @@ func TestEveryFieldHasATest(t *testing.T) {
 	for i := range typ.NumField() {
 		f := typ.Field(i)
 		if f.Tag.Get("header") == "" && f.Type.Kind() != reflect.Struct && f.Name != "Extra" {
-			t.Errorf("Headers.%s names no header", f.Name)
+			t.Errorf("Headers.%s has no header tag", f.Name)
 		}
 	}
 }
 
-func TestFieldsOnTheWire(t *testing.T) {
+func TestEachFieldIsSentAsOneHeader(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
-	send := func(opts, ctx portkey.Headers, own http.Header) http.Header {
-		c := newClient(t, s, portkey.Options{Headers: opts, NewTraceID: noTrace})
-		req := newRequest(t, portkey.WithHeaders(t.Context(), ctx), "GET", s.URL+"/v1/x", "")
-		for key, values := range own {
-			req.Header[key] = values
-		}
-		do(t, c, req)
-		h := s.last(t).header
-		for _, key := range []string{"Accept-Encoding", "User-Agent"} { // net/http's own
-			delete(h, key)
-		}
-		return h
-	}
+	unset := portkey.Headers{}
 	for _, tt := range fieldTests {
-		only := func(value string) http.Header {
-			if value == "" {
-				return http.Header{}
-			}
-			return http.Header{http.CanonicalHeaderKey(tt.header): {value}}
-		}
-		none := portkey.Headers{}
-		odd := strings.Replace(tt.header, "a", "A", 1) // a spelling that is not net/http's
-		for _, c := range []struct {
+		mixedCase := strings.Replace(tt.header, "a", "A", 1)
+		for _, level := range []struct {
 			name      string
-			got, want http.Header
+			opts, ctx portkey.Headers
+			reqHeader http.Header
+			want      string
 		}{
-			{"in Options", send(tt.a, none, nil), only(tt.wireA)},
-			{"in a context", send(none, tt.b, nil), only(tt.wireB)},
-			{"in a context over Options", send(tt.a, tt.b, nil), only(tt.wireB)},
-			{"on the request over both", send(tt.b, tt.b, http.Header{odd: {tt.wireA}}), only(tt.wireA)},
-			{"on the request twice", send(none, none, http.Header{odd: {tt.wireA}, strings.ToUpper(tt.header): {tt.wireA}}), onlyOnce(tt.header, tt.wireA)},
+			{"Options", tt.a, unset, nil, tt.wireA},
+			{"context", unset, tt.b, nil, tt.wireB},
+			{"context overrides Options", tt.a, tt.b, nil, tt.wireB},
+			{"request overrides both", tt.b, tt.b, http.Header{mixedCase: {tt.wireA}}, tt.wireA},
+			{
+				"twice on the request", unset, unset,
+				http.Header{mixedCase: {tt.wireA}, strings.ToUpper(tt.header): {tt.wireA}},
+				joinedIfList(tt.header, tt.wireA),
+			},
 		} {
-			if !reflect.DeepEqual(c.got, c.want) {
-				t.Errorf("%s %s: got %q, want %q", tt.header, c.name, c.got, c.want)
-			}
+			t.Run(tt.header+"/"+level.name, func(t *testing.T) {
+				c := newClient(t, s, portkey.Options{Headers: level.opts, NewTraceID: noTrace})
+				req := newRequest(t, portkey.WithHeaders(t.Context(), level.ctx), "GET", s.URL+"/v1/x", "")
+				maps.Copy(req.Header, level.reqHeader)
+				do(t, c, req)
+				got, want := s.last(t).header, http.Header{}
+				delete(got, "Accept-Encoding") // added by net/http
+				delete(got, "User-Agent")
+				if level.want != "" {
+					want[http.CanonicalHeaderKey(tt.header)] = []string{level.want}
+				}
+				if !reflect.DeepEqual(got, want) {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			})
 		}
 	}
 }
 
-// onlyOnce is what two equal lines of a header become: one, or for a list one of both.
-func onlyOnce(header, value string) http.Header {
+// joinedIfList returns the value that two headers with the same value are merged into.
+func joinedIfList(header, value string) string {
 	switch header {
 	case "x-portkey-beta", "x-portkey-forward-headers", "x-portkey-sensitive-headers":
-		value += "," + value
+		return value + "," + value
 	}
-	return http.Header{http.CanonicalHeaderKey(header): {value}}
+	return value
 }
 
 func TestMetadataMergesKeyByKey(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
-	c := newClient(t, s, portkey.Options{Headers: portkey.Headers{Metadata: portkey.Metadata{"a": "opt", "b": "opt", "c": "opt", "d": "opt"}}})
+	c := newClient(t, s, portkey.Options{Headers: portkey.Headers{
+		Metadata: portkey.Metadata{"a": "opt", "b": "opt", "c": "opt", "d": "opt"},
+	}})
 	ctx := portkey.WithMetadata(t.Context(), portkey.Metadata{"b": "outer", "c": "outer", "d": "outer"})
-	ctx = portkey.WithHeaders(ctx, portkey.Headers{Metadata: portkey.Metadata{"c": "inner", "d": "inner", "z": "inner"}})
+	ctx = portkey.WithHeaders(ctx, portkey.Headers{
+		Metadata: portkey.Metadata{"c": "inner", "d": "inner", "z": "inner"},
+	})
 	req := newRequest(t, ctx, "GET", openAIChat, "")
-	req.Header["X-PORTKEY-Metadata"] = []string{`{"d":"own","é":"own"}`}
+	req.Header["X-PORTKEY-Metadata"] = []string{`{"d":"req","é":"req"}`}
 	do(t, c, req)
-	want := []string{`{"a":"opt","b":"outer","c":"inner","d":"own","z":"inner","\u00e9":"own"}`}
+	want := []string{`{"a":"opt","b":"outer","c":"inner","d":"req","z":"inner","\u00e9":"req"}`}
 	if got := s.last(t).header["X-Portkey-Metadata"]; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
-func TestExtraHeaders(t *testing.T) {
+func TestExtraHeadersOverrideByNameInAnySpelling(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{NewTraceID: noTrace, Headers: portkey.Headers{
 		Debug: portkey.Bool(true),
-		Extra: map[string]string{"x-portkey-nitro-mode": "true", "X-Tenant": "opt", "x-kept": "opt", "x-empty": ""},
+		Extra: map[string]string{
+			"x-portkey-nitro-mode": "true", "X-Tenant": "opt", "x-only-in-options": "opt", "x-empty": "",
+		},
 	}})
 	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Extra: map[string]string{
-		"X-PORTKEY-NITRO-MODE": "false", "x-portkey-debug": "false", "x-portkey-trace-id": "t1", "x-portkey-metadata": `{"a":"b"}`,
+		"X-PORTKEY-NITRO-MODE": "false", "x-portkey-debug": "false", "x-portkey-trace-id": "t1",
+		"x-portkey-metadata": `{"a":"b"}`,
 	}})
 	req := newRequest(t, ctx, "GET", s.URL+"/v1/x", "")
-	req.Header["x-tenant"] = []string{"own"}
+	req.Header["x-tenant"] = []string{"req"}
 	do(t, c, req)
 	got := s.last(t).header
 	for name, want := range map[string][]string{
-		"X-Portkey-Nitro-Mode": {"false"}, "X-Portkey-Debug": {"false"}, "X-Portkey-Trace-Id": {"t1"},
-		"X-Portkey-Metadata": {`{"a":"b"}`}, "X-Tenant": {"own"}, "X-Kept": {"opt"}, "X-Empty": nil,
+		"X-Portkey-Nitro-Mode": {"false"},
+		"X-Portkey-Debug":      {"false"},
+		"X-Portkey-Trace-Id":   {"t1"},
+		"X-Portkey-Metadata":   {`{"a":"b"}`},
+		"X-Tenant":             {"req"},
+		"X-Only-In-Options":    {"opt"},
+		"X-Empty":              nil,
 	} {
 		if !reflect.DeepEqual(got[name], want) {
 			t.Errorf("%s: got %q, want %q", name, got[name], want)
@@ -261,130 +351,190 @@ func TestExtraHeaders(t *testing.T) {
 	}
 }
 
-const secret = "SYNTHETIC-SECRET"
-
-// badHeaders are Headers that cannot be sent, and the header to blame.
-var badHeaders = func() (all []struct {
-	header string
-	h      portkey.Headers
+// invalidHeaders are Headers that cannot be sent, and the header that the error names.
+var invalidHeaders = func() (all []struct {
+	name, header string
+	headers      portkey.Headers
 }) {
-	add := func(header string, h portkey.Headers) {
+	add := func(header, problem string, h portkey.Headers) {
 		all = append(all, struct {
-			header string
-			h      portkey.Headers
-		}{header, h})
+			name, header string
+			headers      portkey.Headers
+		}{header + " " + problem, header, h})
 	}
-	// Each text field with each kind of text that is no header's value.
-	for _, bad := range []string{secret + "\n", secret + "\r\nX-Evil: 1", "\x00" + secret, secret + "\x7f", "\t" + secret, " " + secret, secret + " ", secret + "é"} {
+	for _, invalid := range []struct{ problem, text string }{
+		{"ends in a line feed", secret + "\n"},
+		{"contains CR LF", secret + "\r\nX-Evil: 1"},
+		{"begins with NUL", "\x00" + secret},
+		{"ends in DEL", secret + "\x7f"},
+		{"begins with a tab", "\t" + secret},
+		{"begins with a space", " " + secret},
+		{"ends in a space", secret + " "},
+		{"is not ASCII", secret + "é"},
+	} {
 		var h portkey.Headers
 		taggedFields(reflect.ValueOf(&h).Elem(), func(header string, f reflect.Value) {
 			h = portkey.Headers{}
-			switch f.Interface().(type) {
-			case string:
-				f.SetString(bad)
-			case []string:
-				if bad[0] == ' ' {
-					return // a blank behind a comma is no harm
+			switch f.Kind() {
+			case reflect.String:
+				f.SetString(invalid.text)
+			case reflect.Slice:
+				if invalid.text[0] == ' ' {
+					return // a space after a comma is valid
 				}
-				f.Set(reflect.ValueOf([]string{"X-Good", bad + "x"}))
-			case portkey.Config:
-				f.Set(reflect.ValueOf(portkey.ConfigSlug(bad)))
+				f.Set(reflect.ValueOf([]string{"X-Good", invalid.text + "x"}))
+			case reflect.Interface:
+				f.Set(reflect.ValueOf(portkey.ConfigSlug(invalid.text)))
 			default:
-				if header == "x-portkey-config" {
-					f.Set(reflect.ValueOf(portkey.ConfigSlug(bad)))
-					break
-				}
 				return
 			}
-			add(header, h)
+			add(header, invalid.problem, h)
 		})
-		add("x-portkey-new", portkey.Headers{Extra: map[string]string{"X-Portkey-New": bad}})
+		add("x-portkey-new", invalid.problem, portkey.Headers{Extra: map[string]string{"X-Portkey-New": invalid.text}})
 	}
-	long := secret + strings.Repeat("é", 129-len(secret))
-	add("x-portkey-metadata", portkey.Headers{Metadata: portkey.Metadata{"k": long}})
-	add("x-portkey-metadata", portkey.Headers{Metadata: portkey.Metadata{"k": secret + "\xff"}})
-	add("x-portkey-metadata", portkey.Headers{Metadata: portkey.Metadata{"\xff": "v"}})
-	add("x-portkey-metadata", portkey.Headers{Extra: map[string]string{"x-portkey-metadata": "_user=" + secret}})
-	for _, text := range []string{secret, `{"api_key":"` + secret, `["` + secret + `"]`, `{} ` + secret, "{\"a\":\"" + secret + "\xff\"}", `"` + secret + `"`} {
-		add("x-portkey-config", portkey.Headers{Config: portkey.ConfigJSON(text)})
+	add("x-portkey-span-id", "ends in a control character", portkey.Headers{SpanID: secret + "\x1f"})
+	add("x-portkey-span-id", "is not UTF-8", portkey.Headers{SpanID: secret + "\x80"})
+	add("x-portkey-metadata", "has a value of 129 characters", portkey.Headers{
+		Metadata: portkey.Metadata{"k": secret + strings.Repeat("é", 129-len(secret))},
+	})
+	add("x-portkey-metadata", "has a value that is not UTF-8", portkey.Headers{
+		Metadata: portkey.Metadata{"k": secret + "\xff"},
+	})
+	add("x-portkey-metadata", "has a key that is not UTF-8", portkey.Headers{Metadata: portkey.Metadata{"\xff": "v"}})
+	add("x-portkey-metadata", "in Extra is not JSON", portkey.Headers{
+		Extra: map[string]string{"x-portkey-metadata": "_user=" + secret},
+	})
+	for _, text := range []string{
+		secret, `{"api_key":"` + secret, `["` + secret + `"]`, `{} ` + secret, "{\"a\":\"" + secret + "\xff\"}",
+		`"` + secret + `"`,
+	} {
+		add("x-portkey-config", fmt.Sprintf("is %q", text), portkey.Headers{Config: portkey.ConfigJSON(text)})
 	}
-	add("x-portkey-config", portkey.Headers{Config: portkey.ConfigSlug(`{"api_key":"` + secret + `"}`)})
-	for _, name := range []string{"x-portkey-api-key", "X-Portkey-Forward-Headers", "x-portkey-" + secret, "Metadata-Flavor",
-		"x-aws-ec2-metadata-token", "X-Google-Metadata-Request", "Content-Length", "", "a b", "a;" + secret} {
-		add("x-portkey-forward-headers", portkey.Headers{ForwardHeaders: []string{"X-Good", name}})
+	add("x-portkey-config", "has JSON as a slug", portkey.Headers{
+		Config: portkey.ConfigSlug(`{"api_key":"` + secret + `"}`),
+	})
+	for _, name := range []string{
+		"x-portkey-api-key", "X-Portkey-Forward-Headers", "x-portkey-" + secret, "Metadata-Flavor",
+		"x-aws-ec2-metadata-token", "X-Google-Metadata-Request", "Content-Length", "", "a b", "a;" + secret,
+	} {
+		add("x-portkey-forward-headers", fmt.Sprintf("lists %q", name), portkey.Headers{
+			ForwardHeaders: []string{"X-Good", name},
+		})
 	}
-	add("x-portkey-vertex-service-account-json", portkey.Headers{Vertex: portkey.Vertex{ServiceAccountJSON: "/etc/" + secret + ".json"}})
-	add("x-portkey-file-upload-size", portkey.Headers{Files: portkey.Files{UploadSize: -1}})
-	add("x-portkey-sensitive-headers", portkey.Headers{SensitiveHeaders: []string{"a:" + secret}})
-	for _, d := range []time.Duration{-1, -time.Second, (math.MaxInt32 + 1) * time.Millisecond, math.MaxInt32*time.Millisecond + 1, math.MaxInt64, math.MinInt64} {
-		add("x-portkey-request-timeout", portkey.Headers{RequestTimeout: d})
+	add("x-portkey-vertex-service-account-json", "is a path", portkey.Headers{
+		Vertex: portkey.Vertex{ServiceAccountJSON: "/etc/" + secret + ".json"},
+	})
+	add("x-portkey-file-upload-size", "is negative", portkey.Headers{Files: portkey.Files{UploadSize: -1}})
+	add("x-portkey-sensitive-headers", "lists an invalid name", portkey.Headers{
+		SensitiveHeaders: []string{"a:" + secret},
+	})
+	for _, d := range []time.Duration{
+		-1, -time.Second, (math.MaxInt32 + 1) * time.Millisecond, math.MaxInt32*time.Millisecond + 1,
+		math.MaxInt64, math.MinInt64,
+	} {
+		add("x-portkey-request-timeout", "is "+d.String(), portkey.Headers{RequestTimeout: d})
 	}
-	for _, url := range []string{secret, "ftp://" + secret, "https://u:" + secret + "@h", "http://", "//" + secret, "https://h/" + strings.Repeat("x", 2048)} {
-		add("x-portkey-custom-host", portkey.Headers{CustomHost: url})
+	for _, url := range []string{secret, "ftp://" + secret, "https://u:" + secret + "@h", "http://", "//" + secret} {
+		add("x-portkey-custom-host", fmt.Sprintf("is %q", url), portkey.Headers{CustomHost: url})
 	}
-	add("x-portkey-debug", portkey.Headers{Debug: portkey.Bool(true), Extra: map[string]string{"x-portkey-debug": secret}})
-	add("x-two", portkey.Headers{Extra: map[string]string{"X-Two": "1", "x-two": secret}})
-	for _, name := range []string{"Host", "content-length", "Transfer-Encoding", "connection"} {
-		add(strings.ToLower(name), portkey.Headers{Extra: map[string]string{name: secret}})
+	for _, size := range []int{2049, 2048 + len("https://h/")} {
+		url := "https://h/" + strings.Repeat("x", size-len("https://h/"))
+		add("x-portkey-custom-host", fmt.Sprintf("has %d bytes", size), portkey.Headers{CustomHost: url})
+	}
+	add("x-portkey-debug", "is also in Extra", portkey.Headers{
+		Debug: portkey.Bool(true), Extra: map[string]string{"x-portkey-debug": secret},
+	})
+	add("x-portkey-trace-id", "is also in Extra", portkey.Headers{
+		TraceID: "t", Extra: map[string]string{"x-portkey-trace-id": secret},
+	})
+	add("x-portkey-metadata", "is also in Extra", portkey.Headers{
+		Metadata: portkey.Metadata{"a": "1"}, Extra: map[string]string{"x-portkey-metadata": `{"b":"` + secret + `"}`},
+	})
+	add("x-two", "is twice in Extra", portkey.Headers{Extra: map[string]string{"X-Two": "1", "x-two": secret}})
+	for _, name := range []string{
+		"Host", "content-length", "Transfer-Encoding", "connection",
+		"Expect", "Keep-Alive", "proxy-connection", "TE", "trailer", "upgrade",
+	} {
+		add(strings.ToLower(name), "is set by net/http", portkey.Headers{Extra: map[string]string{name: secret}})
 	}
 	for _, name := range []string{"", "a b", "a:b", "a\n" + secret, "é" + secret} {
-		add("Extra", portkey.Headers{Extra: map[string]string{name: "v"}})
+		add("Extra", fmt.Sprintf("has the name %q", name), portkey.Headers{Extra: map[string]string{name: "v"}})
 	}
 	return all
 }()
 
-func TestBadHeadersFailInNewTransport(t *testing.T) {
+func TestNewTransportRejectsInvalidHeaders(t *testing.T) {
 	t.Parallel()
-	for _, tt := range badHeaders {
-		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: tt.h})
-		checkHeaderError(t, err, tt.header)
+	for _, tt := range invalidHeaders {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: tt.headers})
+			checkHeaderError(t, err, tt.header)
+		})
 	}
 }
 
-func TestBadHeadersInAContextFailTheCall(t *testing.T) {
+func TestInvalidHeadersInAContextFailTheCall(t *testing.T) {
 	t.Parallel()
-	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
-	for _, tt := range badHeaders {
-		body := newCountingBody()
-		ctx := portkey.WithHeaders(t.Context(), tt.h)
-		ctx = portkey.WithTrace(portkey.WithMetadata(ctx, portkey.Metadata{"fine": "1"}), "fine")
-		req := newRequest(t, ctx, "POST", openAIChat, "")
-		req.Body = body
-		_, err := tr.RoundTrip(req)
-		checkHeaderError(t, err, tt.header)
-		if got := body.closed.Load(); got != 1 {
-			t.Errorf("%s: body closed %d times, want 1", tt.header, got)
-		}
+	for _, tt := range invalidHeaders {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx := portkey.WithHeaders(t.Context(), tt.headers)
+			// Later valid values do not clear the error.
+			ctx = portkey.WithTrace(portkey.WithMetadata(ctx, portkey.Metadata{"valid": "1"}), "valid")
+			checkInvalidRequest(t, newRequest(t, ctx, "POST", openAIChat, ""), tt.header)
+		})
 	}
 }
 
-func TestBadPortkeyHeadersOnTheRequestFailTheCall(t *testing.T) {
+func TestInvalidPortkeyHeadersOnTheRequestFailTheCall(t *testing.T) {
 	t.Parallel()
-	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
-	for _, h := range []struct {
-		header string
-		own    http.Header
+	for _, tt := range []struct {
+		name, header string
+		reqHeader    http.Header
 	}{
-		{"x-portkey-trace-id", http.Header{"X-Portkey-Trace-Id": {secret + "\n"}}},
-		{"x-portkey-trace-id", http.Header{"X-Portkey-Trace-Id": {"a", secret}}},
-		{"x-portkey-config", http.Header{"X-Portkey-Config": {"pc-1"}, "x-portkey-config": {"{" + secret}}},
-		{"x-portkey-config", http.Header{"X-Portkey-Config": {"{" + secret}}},
-		{"x-portkey-metadata", http.Header{"x-portkey-metadata": {"_user=" + secret}}},
-		{"x-portkey-metadata", http.Header{"x-portkey-metadata": {`{"a":{"b":"` + secret + `"}}`}}},
-		{"x-portkey-metadata", http.Header{"x-portkey-metadata": {`{"a":null}`}}},
-		{"x-portkey-metadata", http.Header{"x-portkey-metadata": {`null`}}},
-		{"x-portkey-forward-headers", http.Header{"X-Portkey-Forward-Headers": {"X-A", "x-portkey-api-key"}}},
-		{"x-portkey-request-timeout", http.Header{"X-Portkey-Request-Timeout": {"3s"}}},
-		{"x-portkey-*", http.Header{"X-Portkey-A B": {"x"}}},
+		{"line feed", "x-portkey-trace-id", http.Header{"X-Portkey-Trace-Id": {secret + "\n"}}},
+		{"not UTF-8", "x-portkey-span-id", http.Header{"X-Portkey-Span-Id": {secret + "\x80"}}},
+		{"two values", "x-portkey-trace-id", http.Header{"X-Portkey-Trace-Id": {"a", secret}}},
+		{
+			"two spellings", "x-portkey-config",
+			http.Header{"X-Portkey-Config": {"pc-1"}, "x-portkey-config": {"{" + secret}},
+		},
+		{"truncated config", "x-portkey-config", http.Header{"X-Portkey-Config": {"{" + secret}}},
+		{"metadata is not JSON", "x-portkey-metadata", http.Header{"x-portkey-metadata": {"_user=" + secret}}},
+		{
+			"metadata is nested", "x-portkey-metadata",
+			http.Header{"x-portkey-metadata": {`{"a":{"b":"` + secret + `"}}`}},
+		},
+		{"metadata value is null", "x-portkey-metadata", http.Header{"x-portkey-metadata": {`{"a":null}`}}},
+		{"metadata is null", "x-portkey-metadata", http.Header{"x-portkey-metadata": {`null`}}},
+		{
+			"metadata value of 129 characters", "x-portkey-metadata",
+			http.Header{"X-Portkey-Metadata": {`{"k":"` + strings.Repeat("x", 129) + `"}`}},
+		},
+		{
+			"forwarded Portkey header", "x-portkey-forward-headers",
+			http.Header{"X-Portkey-Forward-Headers": {"X-A", "x-portkey-api-key"}},
+		},
+		{"timeout with a unit", "x-portkey-request-timeout", http.Header{"X-Portkey-Request-Timeout": {"3s"}}},
+		{"name with a space", "x-portkey-*", http.Header{"X-Portkey-A B": {"x"}}},
 	} {
-		body := newCountingBody()
-		req := newRequest(t, t.Context(), "POST", openAIChat, "")
-		req.Header, req.Body = h.own, body
-		_, err := tr.RoundTrip(req)
-		checkHeaderError(t, err, h.header)
-		if got := body.closed.Load(); got != 1 {
-			t.Errorf("%s: body closed %d times, want 1", h.header, got)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			req := newRequest(t, t.Context(), "POST", openAIChat, "")
+			req.Header = tt.reqHeader
+			checkInvalidRequest(t, req, tt.header)
+		})
+	}
+}
+
+// checkInvalidRequest sends req and checks that it fails with a HeaderError for header,
+// closes its body, and does not reach the base.
+func checkInvalidRequest(t *testing.T, req *http.Request, header string) {
+	t.Helper()
+	body := newCountingBody()
+	req.Body = body
+	_, err := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(req)
+	checkHeaderError(t, err, header)
+	if got := body.closed.Load(); got != 1 {
+		t.Errorf("body closed: got %d times, want 1", got)
 	}
 }
 
@@ -396,25 +546,31 @@ func checkHeaderError(t *testing.T, err error, header string) {
 		return
 	}
 	text := err.Error()
-	if !strings.HasPrefix(text, "portkey: ") || !strings.Contains(text, "invalid header") || !strings.Contains(text, header) {
-		t.Errorf("got %q, want it to name %s as an invalid header", text, header)
+	for _, want := range []string{"invalid header", header} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got %q, want it to contain %q", text, want)
+		}
+	}
+	if !strings.HasPrefix(text, "portkey: ") {
+		t.Errorf("got %q, want the prefix portkey:", text)
 	}
 	if strings.Contains(text, secret) {
-		t.Errorf("the error shows the value: %q", text)
+		t.Errorf("the error contains the value: %q", text)
 	}
 }
 
-func TestMetadataOf128CharactersIsSent(t *testing.T) {
+func TestMetadataValueOf128CharactersIsSent(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	ctx := portkey.WithMetadata(t.Context(), portkey.Metadata{"k": strings.Repeat("é", 128)})
 	do(t, newClient(t, s, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, ""))
-	if got, want := s.last(t).header.Get("X-Portkey-Metadata"), `{"k":"`+strings.Repeat(`\u00e9`, 128)+`"}`; got != want {
+	want := `{"k":"` + strings.Repeat(`\u00e9`, 128) + `"}`
+	if got := s.last(t).header.Get("X-Portkey-Metadata"); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
-func TestOptionsAreCopied(t *testing.T) {
+func TestChangingHeadersLaterHasNoEffect(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	h := portkey.Headers{
@@ -422,14 +578,18 @@ func TestOptionsAreCopied(t *testing.T) {
 		Extra: map[string]string{"X-E": "1"},
 	}
 	c := newClient(t, s, portkey.Options{Headers: h, NewTraceID: noTrace})
-	ctx := portkey.WithHeaders(t.Context(), h)
+	contexts := []context.Context{t.Context(), portkey.WithHeaders(t.Context(), h)}
 	check := func() {
 		t.Helper()
-		want := http.Header{"X-Portkey-Metadata": {`{"a":"1"}`}, "X-Portkey-Forward-Headers": {"X-A"}, "X-Portkey-Debug": {"true"}, "X-Portkey-Provider": {"openai"}}
-		for _, ctx := range []context.Context{t.Context(), ctx} {
+		want := http.Header{
+			"X-Portkey-Metadata": {`{"a":"1"}`}, "X-Portkey-Forward-Headers": {"X-A"}, "X-Portkey-Debug": {"true"},
+			"X-Portkey-Provider": {"openai"},
+		}
+		for _, ctx := range contexts {
 			do(t, c, newRequest(t, ctx, "GET", openAIChat, ""))
-			if got := s.last(t).portkeyHeaders(); !reflect.DeepEqual(got, want) || s.last(t).header.Get("X-E") != "1" {
-				t.Errorf("got %v, want %v", s.last(t).header, want)
+			got := s.last(t)
+			if !reflect.DeepEqual(got.portkeyHeaders(), want) || got.header.Get("X-E") != "1" {
+				t.Errorf("got %v, want %v and X-E: 1", got.header, want)
 			}
 		}
 	}
@@ -438,89 +598,114 @@ func TestOptionsAreCopied(t *testing.T) {
 	check()
 }
 
-func TestClientsCredentialIsDroppedWhenPortkeyHoldsOne(t *testing.T) {
+func TestClientCredentialIsOmittedIfPortkeyHasOne(t *testing.T) {
 	t.Parallel()
-	client := http.Header{"authorization": {"Bearer client"}, "X-Api-Key": {"client"}, "Api-Key": {"client"}}
-	kept := http.Header{"Authorization": {"Bearer client"}, "X-Api-Key": {"client"}, "Api-Key": {"client"}}
-	tests := []struct {
-		name string
-		h    portkey.Headers
-		want http.Header
-	}{
-		{"nothing said", portkey.Headers{}, kept},
-		{"plain provider", portkey.Headers{Provider: "groq"}, kept},
-		{"saved config", portkey.Headers{Config: portkey.ConfigSlug("pc-1")}, kept},
-		{"config of retries", portkey.Headers{Config: portkey.ConfigJSON(`{"retry":{"attempts":1}}`)}, kept},
-		{"virtual key", portkey.Headers{VirtualKey: "vk"}, http.Header{}},
-		{"provider slug", portkey.Headers{Provider: "@team"}, http.Header{}},
-		{"config with a provider", portkey.Headers{Config: portkey.ConfigJSON(`{"provider":"groq","api_key":"k"}`)}, http.Header{}},
-		{"config with targets", portkey.Headers{Config: portkey.ConfigJSON(`{"targets":[]}`)}, http.Header{}},
-		{"config with a model of Portkey's catalog", portkey.Headers{Config: portkey.ConfigJSON(`{"override_params":{"model":"@team/m"}}`)}, http.Header{}},
-		{"config with a virtual key", portkey.Headers{Config: portkey.ConfigJSON(`{"virtual_key":"vk"}`)}, http.Header{}},
-		{"forwarded", portkey.Headers{VirtualKey: "vk", ForwardHeaders: []string{"x-a", "x-api-KEY"}}, http.Header{"X-Api-Key": {"client"}}},
-		{"set on purpose", portkey.Headers{VirtualKey: "vk", Authorization: "Bearer own"}, http.Header{"Authorization": {"Bearer own"}}},
-	}
-	for _, level := range []string{"Options", "context"} {
-		for _, tt := range tests {
-			s := newServer(t, nil)
-			ctx, opts := t.Context(), portkey.Options{}
-			if level == "Options" {
-				opts.Headers = tt.h
-			} else {
-				ctx = portkey.WithHeaders(ctx, tt.h)
-			}
-			req := newRequest(t, ctx, "GET", openAIChat, "")
-			req.Header = client.Clone()
-			do(t, newClient(t, s, opts), req)
-			got := http.Header{}
-			for key := range kept {
-				if v := s.last(t).header[key]; v != nil {
-					got[key] = v
-				}
-			}
-			if !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("%s in %s: got %v, want %v", tt.name, level, got, tt.want)
+	s := newServer(t, nil)
+	// sendAll sends a request with a credential in each header and returns those that arrive.
+	sendAll := func(t *testing.T, ctx context.Context, opts portkey.Options, url, virtualKey string) http.Header {
+		t.Helper()
+		req := newRequest(t, ctx, "GET", url, "")
+		req.Header = http.Header{"authorization": {"Bearer client"}, "X-Api-Key": {"client"}, "Api-Key": {"client"}}
+		if virtualKey != "" {
+			req.Header["x-portkey-virtual-key"] = []string{virtualKey}
+		}
+		do(t, newClient(t, s, opts), req)
+		got := http.Header{}
+		for _, key := range []string{"Authorization", "X-Api-Key", "Api-Key"} {
+			if values := s.last(t).header[key]; values != nil {
+				got[key] = values
 			}
 		}
+		return got
 	}
-	t.Run("by an upstream", func(t *testing.T) {
-		s := newServer(t, nil)
-		req := newRequest(t, t.Context(), "GET", "https://llm.example.com/v1/x", "")
-		req.Header = client.Clone()
-		do(t, newClient(t, s, portkey.Options{Upstreams: []portkey.Upstream{{BaseURL: "https://llm.example.com/v1", Provider: "@mine"}}}), req)
-		if got := s.last(t).header; got.Get("Authorization") != "" || got.Get("X-Portkey-Provider") != "@mine" {
-			t.Errorf("got %v, want @mine and no Authorization", got)
+	configJSON := func(text string) portkey.Headers { return portkey.Headers{Config: portkey.ConfigJSON(text)} }
+	omitted := http.Header{}
+	sent := http.Header{"Authorization": {"Bearer client"}, "X-Api-Key": {"client"}, "Api-Key": {"client"}}
+	tests := []struct {
+		name    string
+		headers portkey.Headers
+		want    http.Header
+	}{
+		{"no headers", portkey.Headers{}, sent},
+		{"plain provider", portkey.Headers{Provider: "groq"}, sent},
+		{"saved config", portkey.Headers{Config: portkey.ConfigSlug("pc-1")}, sent},
+		{"config with retries only", configJSON(`{"retry":{"attempts":1}}`), sent},
+		{"virtual key", portkey.Headers{VirtualKey: "vk"}, omitted},
+		{"provider slug", portkey.Headers{Provider: "@team"}, omitted},
+		{"config with a provider", configJSON(`{"provider":"groq","api_key":"k"}`), omitted},
+		{"config with targets", configJSON(`{"targets":[]}`), omitted},
+		{"config with a model from Portkey's catalog", configJSON(`{"override_params":{"model":"@team/m"}}`), omitted},
+		{"config with a virtual key", configJSON(`{"virtual_key":"vk"}`), omitted},
+		{
+			"forwarded", portkey.Headers{VirtualKey: "vk", ForwardHeaders: []string{"x-a", "x-api-KEY"}},
+			http.Header{"X-Api-Key": {"client"}},
+		},
+		{
+			"Authorization is set", portkey.Headers{VirtualKey: "vk", Authorization: "Bearer set"},
+			http.Header{"Authorization": {"Bearer set"}},
+		},
+	}
+	for _, tt := range tests {
+		for _, level := range []struct {
+			name string
+			opts portkey.Options
+			ctx  portkey.Headers
+		}{
+			{name: "Options", opts: portkey.Options{Headers: tt.headers}},
+			{name: "context", ctx: tt.headers},
+		} {
+			t.Run(tt.name+"/"+level.name, func(t *testing.T) {
+				ctx := portkey.WithHeaders(t.Context(), level.ctx)
+				if got := sendAll(t, ctx, level.opts, openAIChat, ""); !reflect.DeepEqual(got, tt.want) {
+					t.Errorf("got %v, want %v", got, tt.want)
+				}
+			})
+		}
+	}
+	t.Run("provider slug of an Upstream", func(t *testing.T) {
+		opts := portkey.Options{Upstreams: []portkey.Upstream{{BaseURL: "https://llm.example.com/v1", Provider: "@mine"}}}
+		got := sendAll(t, t.Context(), opts, "https://llm.example.com/v1/x", "")
+		if !reflect.DeepEqual(got, omitted) {
+			t.Errorf("got %v, want no credential", got)
+		}
+		if got := s.last(t).header.Get("X-Portkey-Provider"); got != "@mine" {
+			t.Errorf("got provider %q, want @mine", got)
 		}
 	})
-	t.Run("on the request", func(t *testing.T) {
-		s := newServer(t, nil)
-		req := newRequest(t, t.Context(), "GET", openAIChat, "")
-		req.Header = client.Clone()
-		req.Header["x-portkey-virtual-key"] = []string{"vk"}
-		do(t, newClient(t, s, portkey.Options{}), req)
-		if got := s.last(t).header.Get("Authorization"); got != "" {
-			t.Errorf("got %q, want no Authorization", got)
+	t.Run("virtual key on the request", func(t *testing.T) {
+		if got := sendAll(t, t.Context(), portkey.Options{}, openAIChat, "vk"); !reflect.DeepEqual(got, omitted) {
+			t.Errorf("got %v, want no credential", got)
 		}
 	})
 }
 
-func TestEmptyHeaderOnTheRequestIsNone(t *testing.T) {
+func TestEmptyHeaderOnTheRequestIsIgnored(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
-	c := newClient(t, s, portkey.Options{NewTraceID: noTrace, Headers: portkey.Headers{Authorization: "Bearer opt", SpanID: "opt"}})
-	for _, spelling := range []func(string) string{http.CanonicalHeaderKey, strings.ToLower} {
-		req := newRequest(t, t.Context(), "GET", s.URL+"/v1/x", "")
-		req.Header[spelling("authorization")] = []string{""}
-		req.Header[spelling("x-portkey-span-id")] = []string{""}
-		req.Header[spelling("x-portkey-debug")] = []string{""}
-		do(t, c, req)
-		got := s.last(t).header
-		if a := got.Values("Authorization"); !reflect.DeepEqual(a, []string{"Bearer opt"}) {
-			t.Errorf("got Authorization %q, want that of Options", a)
-		}
-		if h, want := s.last(t).portkeyHeaders(), (http.Header{"X-Portkey-Span-Id": {"opt"}}); !reflect.DeepEqual(h, want) {
-			t.Errorf("got %v, want %v", h, want)
-		}
+	c := newClient(t, s, portkey.Options{
+		NewTraceID: noTrace, Headers: portkey.Headers{Authorization: "Bearer opt", SpanID: "opt"},
+	})
+	for _, tt := range []struct {
+		name  string
+		spell func(string) string
+	}{
+		{"canonical", http.CanonicalHeaderKey},
+		{"lower case", strings.ToLower},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			req := newRequest(t, t.Context(), "GET", s.URL+"/v1/x", "")
+			for _, name := range []string{"authorization", "x-portkey-span-id", "x-portkey-debug"} {
+				req.Header[tt.spell(name)] = []string{""}
+			}
+			do(t, c, req)
+			got := s.last(t)
+			if values, want := got.header["Authorization"], []string{"Bearer opt"}; !reflect.DeepEqual(values, want) {
+				t.Errorf("got Authorization %q, want %q", values, want)
+			}
+			if h, want := got.portkeyHeaders(), (http.Header{"X-Portkey-Span-Id": {"opt"}}); !reflect.DeepEqual(h, want) {
+				t.Errorf("got %v, want %v", h, want)
+			}
+		})
 	}
 }
 
@@ -529,240 +714,324 @@ func TestCacheForceRefreshOnTheRequestIsSentOnlyWhenTrue(t *testing.T) {
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{Headers: portkey.Headers{CacheForceRefresh: portkey.Bool(true)}})
 	for value, want := range map[string][]string{"true": {"true"}, "True": {"true"}, "false": nil, "False": nil} {
-		req := newRequest(t, t.Context(), "GET", s.URL+"/v1/x", "")
-		req.Header.Set("X-Portkey-Cache-Force-Refresh", value)
-		do(t, c, req)
-		if got := s.last(t).header["X-Portkey-Cache-Force-Refresh"]; !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: got %q, want %q", value, got, want)
-		}
+		t.Run(value, func(t *testing.T) {
+			req := newRequest(t, t.Context(), "GET", s.URL+"/v1/x", "")
+			req.Header.Set("X-Portkey-Cache-Force-Refresh", value)
+			do(t, c, req)
+			if got := s.last(t).header["X-Portkey-Cache-Force-Refresh"]; !reflect.DeepEqual(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 
-func TestHeaderThatNoGatewayTakesIsRefused(t *testing.T) {
+func TestHeadersTooLargeForTheGatewayAreRejected(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
-	config := func(size int) portkey.Headers {
-		return portkey.Headers{Config: portkey.ConfigJSON(`{"api_key":"` + strings.Repeat("k", size) + `"}`)}
+	config := func(keySize int) portkey.Headers {
+		return portkey.Headers{Config: portkey.ConfigJSON(`{"api_key":"` + strings.Repeat("k", keySize) + `"}`)}
 	}
-	const want = " in the whole header, and gateways take 16384: save the config at Portkey and send its slug"
-	_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: s.URL, Headers: config(20000 - len("X-Portkey-Config"))})
-	checkHeaderError(t, err, "x-portkey-config")
-	if !strings.Contains(fmt.Sprint(err), " is 20018 bytes of 20018"+want) {
-		t.Errorf("got %v, want it to say the size and what to do", err)
-	}
-
-	c := newClient(t, s, portkey.Options{})
-	do(t, c, newRequest(t, portkey.WithHeaders(t.Context(), config(15000)), "GET", openAIChat, ""))
-	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: s.URL})
-	_, err = tr.RoundTrip(newRequest(t, portkey.WithHeaders(t.Context(), config(17000)), "GET", openAIChat, ""))
-	checkHeaderError(t, err, "x-portkey-config")
-
-	// Without a large header of ours it is the caller's affair.
-	req := newRequest(t, t.Context(), "GET", s.URL+"/v1/x", "")
-	req.Header.Set("X-Large", strings.Repeat("x", 17000))
-	do(t, newClient(t, s, portkey.Options{NewTraceID: noTrace}), req)
-}
-
-func TestAPIKeyInExtraGoesBeforeTheEnvironment(t *testing.T) {
-	s := newServer(t, nil)
-	t.Setenv("PORTKEY_API_KEY", "pk-env")
-	c := newClient(t, s, portkey.Options{Headers: portkey.Headers{Extra: map[string]string{"x-portkey-api-key": "pk-extra"}}})
-	do(t, c, newRequest(t, t.Context(), "GET", openAIChat, ""))
-	if got := s.last(t).header.Values("X-Portkey-Api-Key"); !reflect.DeepEqual(got, []string{"pk-extra"}) {
-		t.Errorf("got %q, want pk-extra", got)
-	}
-	c = newClient(t, s, portkey.Options{Headers: portkey.Headers{Extra: map[string]string{"x-portkey-api-key": ""}}})
-	do(t, c, newRequest(t, t.Context(), "GET", openAIChat, ""))
-	if got := s.last(t).header.Values("X-Portkey-Api-Key"); !reflect.DeepEqual(got, []string{"pk-env"}) {
-		t.Errorf("got %q for an empty one, want pk-env", got)
-	}
-}
-
-// Somebody's own type can be a Config by embedding one. It would print what it holds.
-func TestForeignConfigIsRefused(t *testing.T) {
-	t.Parallel()
-	type foreign struct{ portkey.Config }
-	for _, c := range []portkey.Config{foreign{portkey.ConfigJSON(`{"api_key":"` + secret + `"}`)}, &foreign{portkey.ConfigSlug("pc-1")}} {
-		h := portkey.Headers{Config: c}
-		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: h})
+	t.Run("in Options", func(t *testing.T) {
+		h := config(20000 - len("X-Portkey-Config"))
+		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: s.URL, Headers: h})
 		checkHeaderError(t, err, "x-portkey-config")
-		if got := fmt.Sprint(h); strings.Contains(got, secret) {
-			t.Errorf("got %s printed", got)
+		const want = " is 20018 bytes of 20018 in the whole header, and gateways take 16384: " +
+			"save the config at Portkey and send its slug"
+		if !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("got %v, want it to contain %q", err, want)
 		}
+	})
+	t.Run("in a context", func(t *testing.T) {
+		ctx := portkey.WithHeaders(t.Context(), config(17000))
+		tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: s.URL})
+		_, err := tr.RoundTrip(newRequest(t, ctx, "GET", openAIChat, ""))
+		checkHeaderError(t, err, "x-portkey-config")
+	})
+	t.Run("15000 bytes are sent", func(t *testing.T) {
+		ctx := portkey.WithHeaders(t.Context(), config(15000))
+		do(t, newClient(t, s, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, ""))
+	})
+	t.Run("without Portkey headers it is sent", func(t *testing.T) {
+		req := newRequest(t, t.Context(), "GET", s.URL+"/v1/x", "")
+		req.Header.Set("X-Large", strings.Repeat("x", 17000))
+		do(t, newClient(t, s, portkey.Options{NewTraceID: noTrace}), req)
+	})
+}
+
+func TestAPIKeyInExtraOverridesTheEnvironment(t *testing.T) {
+	t.Setenv("PORTKEY_API_KEY", "pk-env")
+	s := newServer(t, nil)
+	for _, tt := range []struct{ name, apiKey, want string }{
+		{"set", "pk-extra", "pk-extra"},
+		{"empty", "", "pk-env"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := portkey.Headers{Extra: map[string]string{"x-portkey-api-key": tt.apiKey}}
+			do(t, newClient(t, s, portkey.Options{Headers: h}), newRequest(t, t.Context(), "GET", openAIChat, ""))
+			if got, want := s.last(t).header["X-Portkey-Api-Key"], []string{tt.want}; !reflect.DeepEqual(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// A type of another package can implement Config by embedding one, and would be printed unredacted.
+func TestTypeThatEmbedsAConfigIsRejected(t *testing.T) {
+	t.Parallel()
+	type embedding struct{ portkey.Config }
+	for name, config := range map[string]portkey.Config{
+		"value":   embedding{portkey.ConfigJSON(`{"api_key":"` + secret + `"}`)},
+		"pointer": &embedding{portkey.ConfigSlug("pc-1")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := portkey.Headers{Config: config}
+			_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: h})
+			checkHeaderError(t, err, "x-portkey-config")
+			if got := fmt.Sprint(h); strings.Contains(got, secret) {
+				t.Errorf("printed with its secret: %s", got)
+			}
+		})
 	}
 }
 
 func TestConfigMayBeAPointer(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
-	slug, text, object := portkey.ConfigSlug("pc-1"), portkey.ConfigJSON(`{"retry":{"attempts":1}}`), portkey.ConfigObject{Retry: &portkey.Retry{Attempts: 1}}
-	var none *portkey.ConfigObject
+	slug, text := portkey.ConfigSlug("pc-1"), portkey.ConfigJSON(`{"retry":{"attempts":1}}`)
+	object := portkey.ConfigObject{Retry: &portkey.Retry{Attempts: 1}}
 	for _, tt := range []struct {
-		c    portkey.Config
-		want []string
-	}{{new(portkey.ConfigSlug), nil}, {&portkey.ConfigObject{}, nil}, {&slug, []string{"pc-1"}}, {&text, []string{string(text)}}, {&object, []string{string(text)}}, {none, nil}, {portkey.ConfigSlug(""), nil}} {
-		ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Config: tt.c})
-		do(t, newClient(t, s, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, ""))
-		if got := s.last(t).header["X-Portkey-Config"]; !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%T: got %q, want %q", tt.c, got, tt.want)
-		}
-	}
-}
-
-func TestFalseLeavesNoTraceInTheHeader(t *testing.T) {
-	t.Parallel()
-	var got http.Header
-	tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-		got = r.Header
-		return nil, io.EOF
-	}), portkey.Options{BaseURL: "http://gw.example", NewTraceID: noTrace, Headers: portkey.Headers{CacheForceRefresh: portkey.Bool(true)}})
-	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{CacheForceRefresh: portkey.Bool(false)})
-	tr.RoundTrip(newRequest(t, ctx, "GET", "http://gw.example", ""))
-	if len(got) != 0 {
-		t.Errorf("got %v, want an empty header", got)
-	}
-}
-
-// sentHeader returns the header that the base is given for a request of header own.
-func sentHeader(t *testing.T, opts, ctx portkey.Headers, own http.Header) (got http.Header, err error) {
-	t.Helper()
-	tr := newTransport(t, roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-		got = r.Header
-		return nil, io.EOF
-	}), portkey.Options{BaseURL: "http://gw.example/v1", Headers: opts, NewTraceID: noTrace})
-	req := newRequest(t, portkey.WithHeaders(t.Context(), ctx), "GET", "http://gw.example/v1/x", "")
-	req.Header = own
-	if _, err = tr.RoundTrip(req); err == io.EOF {
-		err = nil
-	}
-	return got, err
-}
-
-func TestHeaderSentOverLowerLevels(t *testing.T) {
-	t.Parallel()
-	extra := func(name, value string) portkey.Headers {
-		return portkey.Headers{Extra: map[string]string{name: value}}
-	}
-	none := portkey.Headers{}
-	long := "https://h/" + strings.Repeat("x", 2048-len("https://h/"))
-	const token = "!#$%&'*+-.^_`|~azAZ09"
-	tests := []struct {
-		name      string
-		opts, ctx portkey.Headers
-		own, want http.Header
+		name   string
+		config portkey.Config
+		want   []string
 	}{
-		{"Extra of a context, in another spelling on the request", none, extra("X-Tenant", "ctx"), http.Header{"x-tenant": {"own"}}, http.Header{"X-Tenant": {"own"}}},
-		{"Extra, on the request with bytes that are not ASCII", extra("X-Tenant", "opt"), none, http.Header{"x-tenant": {"\xe9"}}, http.Header{"X-Tenant": {"\xe9"}}},
-		{"empty Extra does not override", extra("X-Tenant", "opt"), extra("x-tenant", ""), nil, http.Header{"X-Tenant": {"opt"}}},
-		{"empty on the request does not override", portkey.Headers{TraceID: "t1", SpanID: "s1"}, none,
-			http.Header{"X-Portkey-Trace-Id": {""}, "X-Portkey-Span-Id": {"", ""}, "x-portkey-debug": {}},
-			http.Header{"X-Portkey-Trace-Id": {"t1"}, "X-Portkey-Span-Id": {"s1"}}},
-		{"empty names in a list on the request", none, none, http.Header{"X-Portkey-Forward-Headers": {"x-a,, x-b,", ","}, "X-Portkey-Beta": {","}}, http.Header{"X-Portkey-Forward-Headers": {"x-a, x-b"}}},
-		{"empty and a value on the request", portkey.Headers{SpanID: "s1"}, none, http.Header{"X-Portkey-Span-Id": {"", "s2"}}, http.Header{"X-Portkey-Span-Id": {"s2"}}},
-		{"empty slices and maps are not set", portkey.Headers{ForwardHeaders: []string{"X-A"}},
-			portkey.Headers{ForwardHeaders: []string{}, SensitiveHeaders: []string{}, Metadata: portkey.Metadata{}, Extra: map[string]string{}},
-			nil, http.Header{"X-Portkey-Forward-Headers": {"X-A"}}},
-		{"any token is a name", none, extra(token, "1"), nil, http.Header{http.CanonicalHeaderKey(token): {"1"}}},
-		{"a name that only begins like Portkey's", none, none, http.Header{"x-portkeyring": {"1", "2"}}, http.Header{"x-portkeyring": {"1", "2"}}},
-		{"the longest timeout", portkey.Headers{RequestTimeout: math.MaxInt32 * time.Millisecond}, none, nil, http.Header{"X-Portkey-Request-Timeout": {"2147483647"}}},
-		{"the longest custom host", portkey.Headers{CustomHost: long}, none, nil, http.Header{"X-Portkey-Custom-Host": {long}}},
-		{"sensitive headers may be any", portkey.Headers{SensitiveHeaders: []string{"x-portkey-api-key", "content-length"}}, none, nil,
-			http.Header{"X-Portkey-Sensitive-Headers": {"x-portkey-api-key,content-length"}}},
-		{"a config object after white space", portkey.Headers{Config: portkey.ConfigJSON("\n\t\r {\"retry\":{\"attempts\":1}}")}, none, nil,
-			http.Header{"X-Portkey-Config": {`{"retry":{"attempts":1}}`}}},
-		{"metadata at the edges of what is escaped", portkey.Headers{Metadata: portkey.Metadata{"k": "\x1f ~\x7f\uffff\U00010000"}}, none, nil,
-			http.Header{"X-Portkey-Metadata": {`{"k":"\u001f ~\u007f\uffff\ud800\udc00"}`}}},
-
-		{"the client's credential beside a provider that replaces a slug", portkey.Headers{Provider: "@team"}, portkey.Headers{Provider: "groq"},
-			http.Header{"Authorization": {"Bearer sk"}}, http.Header{"Authorization": {"Bearer sk"}, "X-Portkey-Provider": {"groq"}}},
-		{"the client's credential beside an @ that is no slug", portkey.Headers{Provider: "a@b"}, none,
-			http.Header{"Authorization": {"Bearer sk"}}, http.Header{"Authorization": {"Bearer sk"}, "X-Portkey-Provider": {"a@b"}}},
-		{"the credentials of two levels", portkey.Headers{VirtualKey: "vk", Authorization: "Bearer opt"}, portkey.Headers{Authorization: "Bearer ctx"},
-			http.Header{"Authorization": {"Bearer client"}}, http.Header{"Authorization": {"Bearer ctx"}, "X-Portkey-Virtual-Key": {"vk"}}},
-		{"the client's credential, forwarded by the request with blanks", portkey.Headers{VirtualKey: "vk"}, none,
-			http.Header{"X-Portkey-Forward-Headers": {"x-a, x-api-key"}, "X-Api-Key": {"sk"}},
-			http.Header{"X-Portkey-Forward-Headers": {"x-a, x-api-key"}, "X-Api-Key": {"sk"}, "X-Portkey-Virtual-Key": {"vk"}}},
-		{"Google's credential", portkey.Headers{VirtualKey: "vk"}, none, http.Header{"X-Goog-Api-Key": {"sk"}}, http.Header{"X-Portkey-Virtual-Key": {"vk"}}},
-	}
-	for _, tt := range tests {
-		got, err := sentHeader(t, tt.opts, tt.ctx, tt.own)
-		if err != nil || !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s: got %q, %v, want %q", tt.name, got, err, tt.want)
-		}
+		{"slug", &slug, []string{"pc-1"}},
+		{"JSON", &text, []string{string(text)}},
+		{"object", &object, []string{string(text)}},
+		{"nil", (*portkey.ConfigObject)(nil), nil},
+		{"empty slug", new(portkey.ConfigSlug), nil},
+		{"empty slug, not a pointer", portkey.ConfigSlug(""), nil},
+		{"empty object", &portkey.ConfigObject{}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Config: tt.config})
+			do(t, newClient(t, s, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, ""))
+			if got := s.last(t).header["X-Portkey-Config"]; !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
 	}
 }
 
-func TestCredentialOnTheRequestInTwoSpellingsFails(t *testing.T) {
+// sentHeader returns the header that the base receives for a request to the gateway with reqHeader.
+func sentHeader(t *testing.T, opts, ctx portkey.Headers, reqHeader http.Header) (http.Header, error) {
+	t.Helper()
+	base := new(recorder)
+	tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example/v1", Headers: opts, NewTraceID: noTrace})
+	req := newRequest(t, portkey.WithHeaders(t.Context(), ctx), "GET", "http://gw.example/v1/x", "")
+	req.Header = reqHeader
+	if _, err := tr.RoundTrip(req); err != nil {
+		return nil, err
+	}
+	return base.last(t).Header, nil
+}
+
+type sentHeaderTest struct {
+	name            string
+	opts, ctx       portkey.Headers
+	reqHeader, want http.Header
+}
+
+func checkSentHeaders(t *testing.T, tests []sentHeaderTest) {
+	t.Helper()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := sentHeader(t, tt.opts, tt.ctx, tt.reqHeader)
+			if err != nil || !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestHeaderPrecedence(t *testing.T) {
 	t.Parallel()
-	_, err := sentHeader(t, portkey.Headers{}, portkey.Headers{}, http.Header{"Authorization": {secret}, "authorization": {"other"}})
+	tenant := func(value string) portkey.Headers {
+		return portkey.Headers{Extra: map[string]string{"X-Tenant": value}}
+	}
+	checkSentHeaders(t, []sentHeaderTest{
+		{
+			name: "request overrides Extra of a context, in another spelling",
+			ctx:  tenant("ctx"), reqHeader: http.Header{"x-tenant": {"req"}},
+			want: http.Header{"X-Tenant": {"req"}},
+		},
+		{
+			name: "request overrides Extra with a value that is not ASCII",
+			opts: tenant("opt"), reqHeader: http.Header{"x-tenant": {"\xe9"}},
+			want: http.Header{"X-Tenant": {"\xe9"}},
+		},
+		{
+			name: "empty Extra overrides nothing",
+			opts: tenant("opt"), ctx: portkey.Headers{Extra: map[string]string{"x-tenant": ""}},
+			want: http.Header{"X-Tenant": {"opt"}},
+		},
+		{
+			name:      "empty request header overrides nothing",
+			opts:      portkey.Headers{TraceID: "t1", SpanID: "s1"},
+			reqHeader: http.Header{"X-Portkey-Trace-Id": {""}, "X-Portkey-Span-Id": {"", ""}, "x-portkey-debug": {}},
+			want:      http.Header{"X-Portkey-Trace-Id": {"t1"}, "X-Portkey-Span-Id": {"s1"}},
+		},
+		{
+			name: "empty value beside another on the request",
+			opts: portkey.Headers{SpanID: "s1"}, reqHeader: http.Header{"X-Portkey-Span-Id": {"", "s2"}},
+			want: http.Header{"X-Portkey-Span-Id": {"s2"}},
+		},
+		{
+			name: "empty slices and maps override nothing",
+			opts: portkey.Headers{ForwardHeaders: []string{"X-A"}},
+			ctx: portkey.Headers{
+				ForwardHeaders: []string{}, SensitiveHeaders: []string{},
+				Metadata: portkey.Metadata{}, Extra: map[string]string{},
+			},
+			want: http.Header{"X-Portkey-Forward-Headers": {"X-A"}},
+		},
+		{
+			name: "cache refresh false overrides true",
+			opts: portkey.Headers{CacheForceRefresh: portkey.Bool(true)},
+			ctx:  portkey.Headers{CacheForceRefresh: portkey.Bool(false)},
+			want: http.Header{},
+		},
+	})
+}
+
+func TestUnusualValidHeadersAreSent(t *testing.T) {
+	t.Parallel()
+	const token = "!#$%&'*+-.^_`|~azAZ09"
+	longest := "https://h/" + strings.Repeat("x", 2048-len("https://h/"))
+	checkSentHeaders(t, []sentHeaderTest{
+		{
+			name: "empty names in a list on the request are omitted",
+			reqHeader: http.Header{
+				"X-Portkey-Forward-Headers": {"x-a,, x-b,", ","}, "X-Portkey-Beta": {","},
+			},
+			want: http.Header{"X-Portkey-Forward-Headers": {"x-a, x-b"}},
+		},
+		{
+			name: "any token is a valid name",
+			ctx:  portkey.Headers{Extra: map[string]string{token: "1"}},
+			want: http.Header{http.CanonicalHeaderKey(token): {"1"}},
+		},
+		{
+			name:      "name that only resembles Portkey's",
+			reqHeader: http.Header{"x-portkeyring": {"1", "2"}},
+			want:      http.Header{"x-portkeyring": {"1", "2"}},
+		},
+		{
+			name: "longest timeout",
+			opts: portkey.Headers{RequestTimeout: math.MaxInt32 * time.Millisecond},
+			want: http.Header{"X-Portkey-Request-Timeout": {"2147483647"}},
+		},
+		{
+			name: "longest custom host",
+			opts: portkey.Headers{CustomHost: longest},
+			want: http.Header{"X-Portkey-Custom-Host": {longest}},
+		},
+		{
+			name: "any header may be sensitive",
+			opts: portkey.Headers{SensitiveHeaders: []string{"x-portkey-api-key", "content-length"}},
+			want: http.Header{"X-Portkey-Sensitive-Headers": {"x-portkey-api-key,content-length"}},
+		},
+		{
+			name: "config after white space",
+			opts: portkey.Headers{Config: portkey.ConfigJSON("\n\t\r {\"retry\":{\"attempts\":1}}")},
+			want: http.Header{"X-Portkey-Config": {`{"retry":{"attempts":1}}`}},
+		},
+		{
+			name: "first and last characters that metadata escapes",
+			opts: portkey.Headers{Metadata: portkey.Metadata{"k": "\x1f ~\x7f\uffff\U00010000"}},
+			want: http.Header{"X-Portkey-Metadata": {`{"k":"\u001f ~\u007f\uffff\ud800\udc00"}`}},
+		},
+	})
+}
+
+func TestCredentialPrecedence(t *testing.T) {
+	t.Parallel()
+	virtualKey := portkey.Headers{VirtualKey: "vk"}
+	checkSentHeaders(t, []sentHeaderTest{
+		{
+			name: "provider overrides a slug, client's credential is sent",
+			opts: portkey.Headers{Provider: "@team"}, ctx: portkey.Headers{Provider: "groq"},
+			reqHeader: http.Header{"Authorization": {"Bearer sk"}},
+			want:      http.Header{"Authorization": {"Bearer sk"}, "X-Portkey-Provider": {"groq"}},
+		},
+		{
+			name: "provider with @ that is not a slug, client's credential is sent",
+			opts: portkey.Headers{Provider: "a@b"}, reqHeader: http.Header{"Authorization": {"Bearer sk"}},
+			want: http.Header{"Authorization": {"Bearer sk"}, "X-Portkey-Provider": {"a@b"}},
+		},
+		{
+			name: "context overrides Options and client",
+			opts: portkey.Headers{VirtualKey: "vk", Authorization: "Bearer opt"},
+			ctx:  portkey.Headers{Authorization: "Bearer ctx"}, reqHeader: http.Header{"Authorization": {"Bearer client"}},
+			want: http.Header{"Authorization": {"Bearer ctx"}, "X-Portkey-Virtual-Key": {"vk"}},
+		},
+		{
+			name: "request forwards the client's credential, with a space in the list",
+			opts: virtualKey,
+			reqHeader: http.Header{
+				"X-Portkey-Forward-Headers": {"x-a, x-api-key"}, "X-Api-Key": {"sk"},
+			},
+			want: http.Header{
+				"X-Portkey-Forward-Headers": {"x-a, x-api-key"}, "X-Api-Key": {"sk"}, "X-Portkey-Virtual-Key": {"vk"},
+			},
+		},
+		{
+			name: "Google's credential is omitted",
+			opts: virtualKey, reqHeader: http.Header{"X-Goog-Api-Key": {"sk"}},
+			want: http.Header{"X-Portkey-Virtual-Key": {"vk"}},
+		},
+	})
+}
+
+func TestTwoCredentialsOnTheRequestFailTheCall(t *testing.T) {
+	t.Parallel()
+	reqHeader := http.Header{"Authorization": {secret}, "authorization": {"other"}}
+	_, err := sentHeader(t, portkey.Headers{}, portkey.Headers{}, reqHeader)
 	checkHeaderError(t, err, "authorization")
 }
 
-func TestMoreBadHeaders(t *testing.T) {
+func TestFirstInvalidExtraHeaderIsReported(t *testing.T) {
 	t.Parallel()
-	type bad = struct {
-		header string
-		h      portkey.Headers
-	}
-	all := []bad{
-		{"x-portkey-span-id", portkey.Headers{SpanID: secret + "\x1f"}},
-		{"x-portkey-span-id", portkey.Headers{SpanID: secret + "\x80"}},
-		{"x-portkey-trace-id", portkey.Headers{TraceID: "t", Extra: map[string]string{"x-portkey-trace-id": secret}}},
-		{"x-portkey-metadata", portkey.Headers{Metadata: portkey.Metadata{"a": "1"}, Extra: map[string]string{"x-portkey-metadata": `{"b":"` + secret + `"}`}}},
-		{"x-portkey-custom-host", portkey.Headers{CustomHost: "https://h/" + strings.Repeat("x", 2049-len("https://h/"))}},
-	}
-	for _, name := range []string{"Expect", "Keep-Alive", "proxy-connection", "TE", "trailer", "upgrade"} {
-		all = append(all, bad{strings.ToLower(name), portkey.Headers{Extra: map[string]string{name: secret}}})
-	}
-	for _, tt := range all {
-		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: tt.h})
-		checkHeaderError(t, err, tt.header)
-		_, err = sentHeader(t, portkey.Headers{}, tt.h, nil)
-		checkHeaderError(t, err, tt.header)
-	}
-	for header, own := range map[string]http.Header{
-		"x-portkey-metadata": {"X-Portkey-Metadata": {`{"k":"` + strings.Repeat("x", 129) + `"}`}},
-		"x-portkey-span-id":  {"X-Portkey-Span-Id": {secret + "\x80"}},
-	} {
-		_, err := sentHeader(t, portkey.Headers{}, portkey.Headers{}, own)
-		checkHeaderError(t, err, header)
-	}
-}
-
-func TestFaultsAreReportedInOrder(t *testing.T) {
-	t.Parallel()
-	for range 20 {
-		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{
-			Extra: map[string]string{"x-b": "\n", "x-a": "\n", "x-c": "\n"},
-		}})
+	h := portkey.Headers{Extra: map[string]string{"x-b": "\n", "x-a": "\n", "x-c": "\n"}}
+	for range 20 { // map iteration order is random
+		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: h})
 		var headerErr *portkey.HeaderError
 		if !errors.As(err, &headerErr) || headerErr.Name != "x-a" {
-			t.Fatalf("got %v, want x-a named", err)
+			t.Fatalf("got %v, want a HeaderError for x-a", err)
 		}
 	}
 }
 
-// A place is where a caller can put a string: name is used by those that have names.
-type place struct {
-	header func(name string) string // on the wire
-	in     func(name, value string) portkey.Headers
+// A parameter is a place in Headers for a caller's text.
+type parameter struct {
+	header func(name string) string                 // the header that it is sent as
+	set    func(name, value string) portkey.Headers // name is used by Metadata and Extra only
 }
 
-// places are the text and list fields of Headers, and what has a name.
-var places = func() (all []place) {
+// parameters are the text and list fields of Headers, each kind of config, Metadata and Extra.
+var parameters = func() (all []parameter) {
 	taggedFields(reflect.ValueOf(portkey.Headers{}), func(header string, f reflect.Value) {
 		if !slices.Contains([]reflect.Kind{reflect.String, reflect.Slice, reflect.Interface}, f.Kind()) {
 			return
 		}
-		all = append(all, place{func(string) string { return header }, func(_, value string) (h portkey.Headers) {
+		all = append(all, parameter{func(string) string { return header }, func(_, value string) (h portkey.Headers) {
 			taggedFields(reflect.ValueOf(&h).Elem(), func(other string, f reflect.Value) {
 				if other != header || value == "" {
 					return
 				}
-				switch f.Interface().(type) {
-				case string:
+				switch f.Kind() {
+				case reflect.String:
 					f.SetString(value)
-				case []string:
+				case reflect.Slice:
 					f.Set(reflect.ValueOf([]string{value}))
 				default:
 					f.Set(reflect.ValueOf(portkey.ConfigJSON(value)))
@@ -772,51 +1041,57 @@ var places = func() (all []place) {
 		}})
 	})
 	return append(all,
-		place{func(string) string { return "x-portkey-config" }, func(_, value string) portkey.Headers {
+		parameter{func(string) string { return "x-portkey-config" }, func(_, value string) portkey.Headers {
 			return portkey.Headers{Config: portkey.ConfigSlug(value)}
 		}},
-		place{func(string) string { return "x-portkey-metadata" }, func(name, value string) portkey.Headers {
+		parameter{func(string) string { return "x-portkey-metadata" }, func(name, value string) portkey.Headers {
 			return portkey.Headers{Metadata: portkey.Metadata{name: value}}
 		}},
-		place{func(name string) string { return name }, func(name, value string) portkey.Headers {
+		parameter{func(name string) string { return name }, func(name, value string) portkey.Headers {
 			return portkey.Headers{Extra: map[string]string{name: value}}
 		}},
 	)
 }()
 
-// Any string, anywhere, is a HeaderError or arrives: as it is, in one line, and
-// with no other.
+// levels are the ways to set a parameter.
+var levels = []string{"Options", "WithHeaders", "the other With functions", "NewTraceID", "the request"}
+
+// FuzzHeaderValue checks that any text in any parameter either fails with a HeaderError,
+// or arrives unchanged in exactly one header, without any other header.
 func FuzzHeaderValue(f *testing.F) {
-	values := []string{"", "plain", " blank", "new\nline", "a\r\nx-evil: 1", "a\r\n\r\nGET / HTTP/1.1\r\n\r\n", "é", "a\x7f", "\t", "X-A,x-b", "x-portkey-api-key", `{"a":"é\n"}`, "http://h/v1", "5", "true"}
-	for i := range places {
+	values := []string{
+		"", "plain", " blank", "new\nline", "a\r\nx-evil: 1", "a\r\n\r\nGET / HTTP/1.1\r\n\r\n", "é", "a\x7f", "\t",
+		"X-A,x-b", "x-portkey-api-key", `{"a":"é\n"}`, "http://h/v1", "5", "true",
+	}
+	for i := range parameters {
 		f.Add(uint8(i), uint8(i/len(values)), "x-extra", values[i%len(values)])
 	}
 	for i, value := range values {
-		f.Add(uint8(len(places)-1), uint8(i), value, "v")
-		f.Add(uint8(len(places)-2), uint8(i), value, value)
+		f.Add(uint8(len(parameters)-1), uint8(i), value, "v")
+		f.Add(uint8(len(parameters)-2), uint8(i), value, value)
 	}
-	arrived := make(chan *http.Request, 9)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { arrived <- r }))
+	received := make(chan *http.Request, 9)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { received <- r }))
 	f.Cleanup(s.Close)
 	base := &http.Transport{DisableCompression: true}
 	f.Cleanup(base.CloseIdleConnections)
 
-	f.Fuzz(func(t *testing.T, at, level uint8, name, value string) {
+	f.Fuzz(func(t *testing.T, index, level uint8, name, value string) {
 		if len(name)+len(value) > 1<<15 {
-			return // the server has a limit of its own
+			return // the server limits the header's size
 		}
-		p := places[int(at)%len(places)]
+		p := parameters[int(index)%len(parameters)]
 		opts := portkey.Options{BaseURL: s.URL, NewTraceID: noTrace}
-		ctx, own := t.Context(), http.Header{}
+		ctx, reqHeader := t.Context(), http.Header{}
 		key := p.header(name)
 		switch levels[int(level)%len(levels)] {
 		case "Options":
-			opts.Headers = p.in(name, value)
+			opts.Headers = p.set(name, value)
 		case "WithHeaders":
-			ctx = portkey.WithHeaders(ctx, p.in(name, value))
+			ctx = portkey.WithHeaders(ctx, p.set(name, value))
 		case "the other With functions":
 			ctx, key = portkey.WithTrace(ctx, value), "x-portkey-trace-id"
-			if at%2 == 0 {
+			if index%2 == 0 {
 				ctx, key = portkey.WithMetadata(t.Context(), portkey.Metadata{name: value}), "x-portkey-metadata"
 			}
 		case "NewTraceID":
@@ -825,70 +1100,71 @@ func FuzzHeaderValue(f *testing.F) {
 			if !strings.HasPrefix(key, "x-portkey-") {
 				key = "x-portkey-" + key
 			}
-			own[key] = []string{value}
+			reqHeader[key] = []string{value}
 		}
 		tr, err := portkey.NewTransport(base, opts)
 		if err == nil {
 			req := newRequest(t, ctx, "GET", s.URL+"/v1/x", "")
-			req.Header = own
+			req.Header = reqHeader
 			var resp *http.Response
 			if resp, err = tr.RoundTrip(req); err == nil {
 				resp.Body.Close()
 			}
 		}
 		if err != nil {
-			if headerErr := new(*portkey.HeaderError); !errors.As(err, headerErr) || len(arrived) > 0 {
-				t.Errorf("%s %q: got %v with %d requests sent, want a HeaderError and none", key, value, err, len(arrived))
+			if headerErr := new(*portkey.HeaderError); !errors.As(err, headerErr) || len(received) > 0 {
+				t.Errorf("%s %q: got %v and %d requests, want a HeaderError and no request", key, value, err, len(received))
 			}
 			return
 		}
-		r := <-arrived
-		if len(arrived) > 0 || r.RequestURI != "/v1/x" || "http://"+r.Host != s.URL {
-			t.Errorf("%s %q: got %s at %s and %d requests more", key, value, r.RequestURI, r.Host, len(arrived))
+		r := <-received
+		if len(received) > 0 || r.RequestURI != "/v1/x" || "http://"+r.Host != s.URL {
+			t.Errorf("%s %q: got %s at %s and %d more requests", key, value, r.RequestURI, r.Host, len(received))
 		}
 		key = http.CanonicalHeaderKey(key)
-		lines := r.Header[key]
+		got := r.Header[key]
 		delete(r.Header, key)
 		if agent := r.Header["User-Agent"]; key != "User-Agent" && slices.Equal(agent, []string{"Go-http-client/1.1"}) {
-			delete(r.Header, "User-Agent") // net/http's own
+			delete(r.Header, "User-Agent") // added by net/http
 		}
 		if len(r.Header) > 0 {
-			t.Errorf("%s %q: got also %q", key, value, r.Header)
+			t.Errorf("%s %q: got other headers %q", key, value, r.Header)
 		}
-		checkArrived(t, key, name, value, lines)
+		checkReceivedValues(t, key, name, value, got)
 	})
 }
 
-// levels are the ways to a place.
-var levels = []string{"Options", "WithHeaders", "the other With functions", "NewTraceID", "the request"}
-
-func checkArrived(t *testing.T, key, name, value string, lines []string) {
+// checkReceivedValues checks that got, the values of the header key, is one value
+// that means the same as value. name is the key of a Metadata.
+func checkReceivedValues(t *testing.T, key, name, value string, got []string) {
 	t.Helper()
-	if value == "" && lines == nil {
-		return // what is empty is not set
+	if value == "" && got == nil {
+		return // an empty value is not sent
 	}
-	got := strings.Join(lines, "\n")
-	same := got == value
+	text := strings.Join(got, "\n")
+	same := text == value
 	switch key {
 	case "X-Portkey-Metadata":
-		if lines == nil {
-			got = "{}" // is nothing too
+		if got == nil {
+			text = "{}" // empty metadata is not sent
 		}
-		md := map[string]string{}
-		same = json.Unmarshal([]byte(got), &md) == nil && reflect.DeepEqual(md, map[string]string{name: value}) ||
-			strings.HasPrefix(strings.TrimLeft(value, " \t\r\n"), "{") && sameJSON(t, got, value) // whole, in Extra or on the request
+		metadata := map[string]string{}
+		isPair := json.Unmarshal([]byte(text), &metadata) == nil &&
+			reflect.DeepEqual(metadata, map[string]string{name: value})
+		isJSON := strings.HasPrefix(strings.TrimLeft(value, " \t\r\n"), "{") // in Extra or on the request
+		same = isPair || isJSON && sameJSON(t, text, value)
 	case "X-Portkey-Config", "X-Portkey-Vertex-Service-Account-Json":
-		same = same || strings.Contains(value, "{") && sameJSON(t, got, value)
+		same = same || strings.Contains(value, "{") && sameJSON(t, text, value)
 	case "X-Portkey-Beta", "X-Portkey-Forward-Headers", "X-Portkey-Sensitive-Headers":
-		same = same || strings.Join(listed(got), ",") == strings.Join(listed(value), ",")
+		same = same || slices.Equal(listItems(text), listItems(value))
 	case "X-Portkey-Cache-Force-Refresh":
-		same = got == strings.TrimPrefix(strings.ToLower(value), "false")
+		same = text == strings.TrimPrefix(strings.ToLower(value), "false")
 	}
-	if !same || len(lines) > 1 {
-		t.Errorf("%s: got %q, want %q", key, lines, value)
+	if !same || len(got) > 1 {
+		t.Errorf("%s: got %q, want %q", key, got, value)
 	}
 }
 
-func listed(value string) []string {
-	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+func listItems(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }

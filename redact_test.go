@@ -165,8 +165,8 @@ func printables(t *testing.T) (all, wire map[string]any) {
 
 	// Errors, as they are and as a client wraps them.
 	errs := []error{secretConfig().Validate()}
-	for _, tt := range badHeaders[:12] {
-		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: tt.h})
+	for _, tt := range invalidHeaders[:12] {
+		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: tt.headers})
 		errs = append(errs, err)
 	}
 	for _, opts := range []portkey.Options{
