@@ -14,7 +14,7 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-func TestInnerContextWins(t *testing.T) {
+func TestInnerContextOverridesOuter(t *testing.T) {
 	t.Parallel()
 	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{
 		TraceID: "outer", Provider: "outer", SpanID: "outer", Metadata: portkey.Metadata{"a": "outer", "b": "outer"},
@@ -23,7 +23,10 @@ func TestInnerContextWins(t *testing.T) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ctx = portkey.WithTrace(portkey.WithMetadata(ctx, portkey.Metadata{"b": "inner"}), "inner")
-	ctx = portkey.WithHeaders(ctx, portkey.Headers{SpanID: "inner", Debug: portkey.Bool(false), Extra: map[string]string{"X-TWO": "inner"}})
+	ctx = portkey.WithHeaders(ctx, portkey.Headers{
+		SpanID: "inner", Debug: portkey.Bool(false), Extra: map[string]string{"X-TWO": "inner"},
+	})
+	// Empty values override nothing.
 	ctx = portkey.WithTrace(portkey.WithMetadata(portkey.WithHeaders(ctx, portkey.Headers{}), nil), "")
 	want := portkey.Headers{
 		TraceID: "inner", Provider: "outer", SpanID: "inner", Metadata: portkey.Metadata{"a": "outer", "b": "inner"},
@@ -34,49 +37,69 @@ func TestInnerContextWins(t *testing.T) {
 	}
 	s := newServer(t, nil)
 	do(t, newClient(t, s, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, ""))
-	wantWire := http.Header{
+	wantSent := http.Header{
 		"X-Portkey-Trace-Id": {"inner"}, "X-Portkey-Provider": {"outer"}, "X-Portkey-Span-Id": {"inner"},
 		"X-Portkey-Metadata": {`{"a":"outer","b":"inner"}`}, "X-Portkey-Debug": {"false"},
 	}
-	if got := s.last(t).portkeyHeaders(); !reflect.DeepEqual(got, wantWire) {
-		t.Errorf("got %v, want %v", got, wantWire)
+	if got := s.last(t).portkeyHeaders(); !reflect.DeepEqual(got, wantSent) {
+		t.Errorf("got %v, want %v", got, wantSent)
 	}
 }
 
-func TestHeadersFromContextReturnsWhatWithHeadersTook(t *testing.T) {
+func TestWithHeadersOverridesAnOuterTrace(t *testing.T) {
+	t.Parallel()
+	ctx := portkey.WithHeaders(portkey.WithTrace(t.Context(), "outer"), portkey.Headers{TraceID: "inner"})
+	if got := portkey.HeadersFromContext(ctx).TraceID; got != "inner" {
+		t.Errorf("got %q, want inner", got)
+	}
+}
+
+func TestHeadersFromContextReturnsTheHeadersOfWithHeaders(t *testing.T) {
 	t.Parallel()
 	for _, tt := range fieldTests {
-		for _, h := range []portkey.Headers{tt.a, tt.b} {
-			if got := portkey.HeadersFromContext(portkey.WithHeaders(t.Context(), h)); !reflect.DeepEqual(got, h) {
-				t.Errorf("%s: got %v, want %v", tt.header, got, h)
+		t.Run(tt.header, func(t *testing.T) {
+			for _, want := range []portkey.Headers{tt.a, tt.b} {
+				got := portkey.HeadersFromContext(portkey.WithHeaders(t.Context(), want))
+				if !reflect.DeepEqual(got, want) {
+					t.Errorf("got %v, want %v", got, want)
+				}
 			}
+		})
+	}
+	t.Run("empty context", func(t *testing.T) {
+		if got, want := portkey.HeadersFromContext(t.Context()), (portkey.Headers{}); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
+func TestHeadersFromContextReturnsACopy(t *testing.T) {
+	t.Parallel()
+	newHeaders := func() portkey.Headers {
+		return portkey.Headers{
+			Metadata: portkey.Metadata{"a": "1"}, ForwardHeaders: []string{"X-A"}, Debug: portkey.Bool(true),
+			Extra: map[string]string{"X-E": "1"},
 		}
 	}
-	if got := portkey.HeadersFromContext(t.Context()); !reflect.DeepEqual(got, portkey.Headers{}) {
-		t.Errorf("got %v from an empty context, want nothing", got)
-	}
-}
-
-func TestHeadersFromContextSharesNothing(t *testing.T) {
-	t.Parallel()
-	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{
-		Metadata: portkey.Metadata{"a": "1"}, ForwardHeaders: []string{"X-A"}, Debug: portkey.Bool(true), Extra: map[string]string{"X-E": "1"},
-	})
+	ctx := portkey.WithHeaders(t.Context(), newHeaders())
 	h := portkey.HeadersFromContext(ctx)
 	h.Metadata["a"], h.ForwardHeaders[0], *h.Debug, h.Extra["X-E"] = "2", "X-B", false, "2"
-	again := portkey.HeadersFromContext(ctx)
-	if again.Metadata["a"] != "1" || again.ForwardHeaders[0] != "X-A" || !*again.Debug || again.Extra["X-E"] != "1" {
-		t.Errorf("got %v after a change of what was returned before", again)
+	if got, want := portkey.HeadersFromContext(ctx), newHeaders(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v with Extra %v after changing an earlier result, want %v", got, got.Extra, want)
 	}
 }
 
-// What HeadersFromContext returns can go into Options.
-func TestHeaderIsInItsFieldOrInExtra(t *testing.T) {
+// A header in both a field and Extra would be rejected by NewTransport.
+func TestHeadersFromContextReturnsEachHeaderOnce(t *testing.T) {
 	t.Parallel()
 	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{
-		Provider: "outer", Metadata: portkey.Metadata{"a": "1"}, Extra: map[string]string{"X-Portkey-Trace-Id": "outer", "x-portkey-debug": "true"},
+		Provider: "outer", Metadata: portkey.Metadata{"a": "1"},
+		Extra: map[string]string{"X-Portkey-Trace-Id": "outer", "x-portkey-debug": "true"},
 	})
-	ctx = portkey.WithHeaders(ctx, portkey.Headers{Debug: portkey.Bool(false), Extra: map[string]string{"x-portkey-provider": "inner", "x-portkey-metadata": `{"b":"2"}`}})
+	ctx = portkey.WithHeaders(ctx, portkey.Headers{
+		Debug: portkey.Bool(false),
+		Extra: map[string]string{"x-portkey-provider": "inner", "x-portkey-metadata": `{"b":"2"}`},
+	})
 	want := portkey.Headers{
 		TraceID: "outer", Debug: portkey.Bool(false), Metadata: portkey.Metadata{"a": "1", "b": "2"},
 		Extra: map[string]string{"X-Portkey-Provider": "inner"},
@@ -88,177 +111,229 @@ func TestHeaderIsInItsFieldOrInExtra(t *testing.T) {
 	newTransport(t, nil, portkey.Options{BaseURL: "http://gw.example", Headers: got})
 }
 
-func TestSiblingContextsKeepApart(t *testing.T) {
+func TestSiblingContextsAreIndependent(t *testing.T) {
 	t.Parallel()
-	parent := portkey.WithHeaders(t.Context(), portkey.Headers{Provider: "openai", Metadata: portkey.Metadata{"p": "1"}})
+	parent := portkey.WithHeaders(t.Context(), portkey.Headers{
+		Provider: "openai", Metadata: portkey.Metadata{"p": "1"},
+	})
 	a := portkey.WithHeaders(parent, portkey.Headers{SpanID: "a", Metadata: portkey.Metadata{"a": "1"}})
 	b := portkey.WithHeaders(parent, portkey.Headers{SpanName: "b", Metadata: portkey.Metadata{"b": "1"}})
-	if got := portkey.HeadersFromContext(a); got.SpanName != "" || got.Metadata["b"] != "" || got.Provider != "openai" {
-		t.Errorf("got %v in a", got)
-	}
-	if got := portkey.HeadersFromContext(b); got.SpanID != "" || got.Metadata["a"] != "" || got.Metadata["p"] != "1" {
-		t.Errorf("got %v in b", got)
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context
+		want portkey.Headers
+	}{
+		{"a", a, portkey.Headers{Provider: "openai", SpanID: "a", Metadata: portkey.Metadata{"p": "1", "a": "1"}}},
+		{"b", b, portkey.Headers{Provider: "openai", SpanName: "b", Metadata: portkey.Metadata{"p": "1", "b": "1"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := portkey.HeadersFromContext(tt.ctx); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
 	}
 }
 
-func TestWithNewTraceIsOneTraceOverAllCalls(t *testing.T) {
+func TestWithNewTraceGivesAllCallsOneTraceID(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{})
 	ctx, id := portkey.WithNewTrace(t.Context())
+	if len(id) != len("00000000-0000-0000-0000-000000000000") {
+		t.Errorf("got %q, want a UUID", id)
+	}
 	for range 2 {
 		do(t, c, newRequest(t, ctx, "GET", openAIChat, ""))
-		if got := s.last(t).header.Get("X-Portkey-Trace-Id"); got != id || len(id) != 36 {
+		if got := s.last(t).header.Get("X-Portkey-Trace-Id"); got != id {
 			t.Errorf("got %q, want %q", got, id)
 		}
 	}
 	if _, other := portkey.WithNewTrace(t.Context()); other == id {
-		t.Error("got the same ID twice")
+		t.Errorf("got %q twice, want two IDs", id)
 	}
 }
 
-func TestNewTraceIDIsGivenTheCallsContext(t *testing.T) {
+func TestNewTraceIDReceivesTheContextOfTheCall(t *testing.T) {
 	t.Parallel()
 	type key struct{}
 	s := newServer(t, nil)
-	c := newClient(t, s, portkey.Options{NewTraceID: func(ctx context.Context) string { return ctx.Value(key{}).(string) }})
-	do(t, c, newRequest(t, context.WithValue(t.Context(), key{}, "of-the-call"), "GET", openAIChat, ""))
-	if got := s.last(t).header.Get("X-Portkey-Trace-Id"); got != "of-the-call" {
-		t.Errorf("got %q, want of-the-call", got)
+	c := newClient(t, s, portkey.Options{
+		NewTraceID: func(ctx context.Context) string { return ctx.Value(key{}).(string) },
+	})
+	do(t, c, newRequest(t, context.WithValue(t.Context(), key{}, "from-context"), "GET", openAIChat, ""))
+	if got := s.last(t).header.Get("X-Portkey-Trace-Id"); got != "from-context" {
+		t.Errorf("got %q, want from-context", got)
 	}
 }
 
-func TestContextKeepsWhatItIsMadeOf(t *testing.T) {
+func TestContextInheritsValuesAndCancellation(t *testing.T) {
 	t.Parallel()
 	type key struct{}
-	parent, cancel := context.WithDeadline(context.WithValue(t.Context(), key{}, "v"), time.Now().Add(time.Hour))
+	withValue := context.WithValue(t.Context(), key{}, "v")
+	parent, cancel := context.WithDeadline(withValue, time.Now().Add(time.Hour))
 	ctx := portkey.WithTrace(parent, "t1")
-	if ctx.Value(key{}) != "v" || ctx.Done() != parent.Done() {
-		t.Error("the parent's value or Done is lost")
+	if got := ctx.Value(key{}); got != "v" {
+		t.Errorf("got value %v, want v", got)
+	}
+	if ctx.Done() != parent.Done() {
+		t.Error("Done differs from the parent's")
 	}
 	cancel()
 	if !errors.Is(ctx.Err(), context.Canceled) {
-		t.Errorf("got %v, want Canceled", ctx.Err())
+		t.Errorf("got %v, want %v", ctx.Err(), context.Canceled)
 	}
 }
 
-func TestPrintedContextShowsNothing(t *testing.T) {
+func TestPrintedContextShowsNoHeaders(t *testing.T) {
 	t.Parallel()
-	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{APIKey: secret, TraceID: secret, Metadata: portkey.Metadata{"a": secret}})
 	type key struct{}
-	derived := context.WithValue(ctx, key{}, "v")
-	req := newRequest(t, ctx, "GET", openAIChat, "")
-	for _, c := range []any{ctx, derived, req, struct{ ctx context.Context }{ctx}} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%t", "%e", "%c", "%U", "%z"} {
-			if got := fmt.Sprintf(verb, c); strings.Contains(got, secret) || strings.Contains(got, fmt.Sprintf("%x", secret)) {
-				t.Errorf("%s: %s", verb, got)
+	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{
+		APIKey: secret, TraceID: secret, Metadata: portkey.Metadata{"a": secret},
+	})
+	for name, v := range map[string]any{
+		"context":         ctx,
+		"derived context": context.WithValue(ctx, key{}, "v"),
+		"request":         newRequest(t, ctx, "GET", openAIChat, ""),
+		"struct":          struct{ ctx context.Context }{ctx},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%t", "%e", "%c", "%U", "%z"} {
+				got := fmt.Sprintf(verb, v)
+				if strings.Contains(got, secret) || strings.Contains(got, fmt.Sprintf("%x", secret)) {
+					t.Errorf("%s prints the secret: %s", verb, got)
+				}
 			}
+		})
+	}
+	t.Run("name", func(t *testing.T) {
+		const want = "context.Background.WithPortkey"
+		if got := fmt.Sprint(portkey.WithTrace(context.Background(), "x")); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
+	})
+}
+
+func TestInvalidMetadataInAContextFailsTheCall(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"129 characters": secret + strings.Repeat("x", 129-len(secret)),
+		"not UTF-8":      secret + "\xff",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := portkey.WithMetadata(t.Context(), portkey.Metadata{"k": value})
+			checkInvalidRequest(t, newRequest(t, ctx, "POST", openAIChat, ""), "x-portkey-metadata")
+		})
 	}
-	if got := fmt.Sprint(portkey.WithTrace(context.Background(), "x")); got != "context.Background.WithPortkey" {
-		t.Errorf("got %q, want context.Background.WithPortkey", got)
-	}
+}
+
+func TestFirstInvalidValueInAContextIsReported(t *testing.T) {
+	t.Parallel()
+	ctx := portkey.WithMetadata(portkey.WithTrace(t.Context(), "a\n"), portkey.Metadata{"k": "\xff"})
+	checkInvalidRequest(t, newRequest(t, ctx, "POST", openAIChat, ""), "x-portkey-trace-id")
+}
+
+// respondWith returns a base that answers with the response header h.
+func respondWith(h http.Header) *recorder {
+	return &recorder{respond: func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusOK, Header: h, Body: http.NoBody, Request: r}, nil
+	}}
 }
 
 func TestResponseInfo(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		h    http.Header
-		want portkey.ResponseInfo
+	for _, tt := range []struct {
+		name   string
+		header http.Header
+		want   portkey.ResponseInfo
 	}{
-		{http.Header{
-			"X-Portkey-Trace-Id": {"t1"}, "X-Portkey-Provider": {"groq"}, "X-Portkey-Last-Used-Option-Index": {"config.targets[1]"},
-			"X-Portkey-Cache-Status": {"SEMANTIC HIT"}, "X-Portkey-Retry-Attempt-Count": {"-1"},
-		}, portkey.ResponseInfo{TraceID: "t1", Provider: "groq", LastUsedOption: "config.targets[1]", CacheStatus: portkey.CacheSemanticHit, RetryAttempts: -1}},
-		{http.Header{"X-Portkey-Gateway-Exception": {"true"}}, portkey.ResponseInfo{GatewayException: true}},
-		{http.Header{"X-Portkey-Retry-Attempt-Count": {"many"}}, portkey.ResponseInfo{}},
-		{nil, portkey.ResponseInfo{}},
-	}
-	for _, tt := range tests {
-		if got := portkey.ParseResponse(tt.h); got != tt.want {
-			t.Errorf("%v: got %+v, want %+v", tt.h, got, tt.want)
-		}
-		base := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Header: tt.h, Body: http.NoBody, Request: r}, nil
+		{
+			"every header",
+			http.Header{
+				"X-Portkey-Trace-Id": {"t1"}, "X-Portkey-Provider": {"groq"},
+				"X-Portkey-Last-Used-Option-Index": {"config.targets[1]"},
+				"X-Portkey-Cache-Status":           {"SEMANTIC HIT"}, "X-Portkey-Retry-Attempt-Count": {"-1"},
+			},
+			portkey.ResponseInfo{
+				TraceID: "t1", Provider: "groq", LastUsedOption: "config.targets[1]",
+				CacheStatus: portkey.CacheSemanticHit, RetryAttempts: -1,
+			},
+		},
+		{
+			"gateway exception", http.Header{"X-Portkey-Gateway-Exception": {"true"}},
+			portkey.ResponseInfo{GatewayException: true},
+		},
+		{
+			"no gateway exception", http.Header{"X-Portkey-Gateway-Exception": {"false"}},
+			portkey.ResponseInfo{},
+		},
+		{
+			"retry count is not a number", http.Header{"X-Portkey-Retry-Attempt-Count": {"many"}},
+			portkey.ResponseInfo{},
+		},
+		{"no header", nil, portkey.ResponseInfo{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := portkey.ParseResponse(tt.header); got != tt.want {
+				t.Errorf("ParseResponse: got %+v, want %+v", got, tt.want)
+			}
+			got := portkey.ResponseInfo{TraceID: "stale"}
+			ctx := portkey.WithTrace(portkey.WithResponseInfo(t.Context(), &got), "t1")
+			tr := newTransport(t, respondWith(tt.header), portkey.Options{BaseURL: "http://gw.example"})
+			if _, err := tr.RoundTrip(newRequest(t, ctx, "GET", openAIChat, "")); err != nil {
+				t.Fatal(err)
+			}
+			if got != tt.want {
+				t.Errorf("WithResponseInfo: got %+v, want %+v", got, tt.want)
+			}
 		})
-		info := portkey.ResponseInfo{TraceID: "stale"}
-		ctx := portkey.WithTrace(portkey.WithResponseInfo(t.Context(), &info), "t1")
-		newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(newRequest(t, ctx, "GET", openAIChat, ""))
-		if info != tt.want {
-			t.Errorf("%v: WithResponseInfo got %+v, want %+v", tt.h, info, tt.want)
-		}
 	}
 }
 
-func TestResponseInfoIsZeroAfterAnErrorOfTheBase(t *testing.T) {
+func TestResponseInfoIsZeroWithoutAResponse(t *testing.T) {
 	t.Parallel()
-	base := roundTripperFunc(func(*http.Request) (*http.Response, error) { return nil, io.EOF })
-	info := portkey.ResponseInfo{TraceID: "stale"}
-	ctx := portkey.WithResponseInfo(t.Context(), &info)
-	newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(newRequest(t, ctx, "GET", openAIChat, ""))
-	if info != (portkey.ResponseInfo{}) {
-		t.Errorf("got %+v, want zero", info)
-	}
-}
-
-func TestWithHeadersGoesOverAnOuterTrace(t *testing.T) {
-	t.Parallel()
-	ctx := portkey.WithHeaders(portkey.WithTrace(t.Context(), "outer"), portkey.Headers{TraceID: "inner"})
-	if got := portkey.HeadersFromContext(ctx).TraceID; got != "inner" {
-		t.Errorf("got %q, want inner", got)
-	}
-}
-
-func TestBadMetadataInAContextFailsTheCall(t *testing.T) {
-	t.Parallel()
-	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
-	for _, value := range []string{secret + strings.Repeat("x", 129-len(secret)), secret + "\xff"} {
-		_, err := tr.RoundTrip(newRequest(t, portkey.WithMetadata(t.Context(), portkey.Metadata{"k": value}), "GET", openAIChat, ""))
-		checkHeaderError(t, err, "x-portkey-metadata")
-	}
-}
-
-func TestFirstBadValueOfAContextIsReported(t *testing.T) {
-	t.Parallel()
-	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
-	ctx := portkey.WithMetadata(portkey.WithTrace(t.Context(), "a\n"), portkey.Metadata{"k": "\xff"})
-	_, err := tr.RoundTrip(newRequest(t, ctx, "GET", openAIChat, ""))
-	checkHeaderError(t, err, "x-portkey-trace-id")
-}
-
-func TestInnerResponseInfoIsFilled(t *testing.T) {
-	t.Parallel()
-	base := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: http.Header{"X-Portkey-Trace-Id": {"t1"}}, Body: http.NoBody, Request: r}, nil
-	})
+	base := &recorder{respond: func(*http.Request) (*http.Response, error) { return nil, io.EOF }}
+	got := portkey.ResponseInfo{TraceID: "stale"}
+	ctx := portkey.WithResponseInfo(t.Context(), &got)
 	tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"})
-	var outer, inner portkey.ResponseInfo
-	ctx := portkey.WithResponseInfo(portkey.WithResponseInfo(t.Context(), &outer), &inner)
-	tr.RoundTrip(newRequest(t, ctx, "GET", openAIChat, ""))
-	if outer.TraceID != "" || inner.TraceID != "t1" {
-		t.Errorf("got %+v and, inside, %+v, want the inner one filled", outer, inner)
+	if _, err := tr.RoundTrip(newRequest(t, ctx, "GET", openAIChat, "")); err != io.EOF {
+		t.Errorf("got error %v, want %v", err, io.EOF)
 	}
-	tr.RoundTrip(newRequest(t, portkey.WithResponseInfo(portkey.WithResponseInfo(t.Context(), &outer), nil), "GET", openAIChat, ""))
-	if outer.TraceID != "" {
-		t.Errorf("got %+v, want nothing filled under an inner nil", outer)
+	if want := (portkey.ResponseInfo{}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
-func TestGatewayExceptionIsTrueOnly(t *testing.T) {
+func TestOnlyTheInnerResponseInfoIsSet(t *testing.T) {
 	t.Parallel()
-	if got := portkey.ParseResponse(http.Header{"X-Portkey-Gateway-Exception": {"false"}}); got.GatewayException {
-		t.Errorf("got %+v, want no exception", got)
+	base := respondWith(http.Header{"X-Portkey-Trace-Id": {"t1"}})
+	tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"})
+	for name, inner := range map[string]*portkey.ResponseInfo{"inner": new(portkey.ResponseInfo), "nil inner": nil} {
+		t.Run(name, func(t *testing.T) {
+			var outer portkey.ResponseInfo
+			ctx := portkey.WithResponseInfo(portkey.WithResponseInfo(t.Context(), &outer), inner)
+			if _, err := tr.RoundTrip(newRequest(t, ctx, "GET", openAIChat, "")); err != nil {
+				t.Fatal(err)
+			}
+			if outer != (portkey.ResponseInfo{}) {
+				t.Errorf("outer: got %+v, want zero", outer)
+			}
+			if inner != nil && inner.TraceID != "t1" {
+				t.Errorf("inner: got %+v, want trace ID t1", inner)
+			}
+		})
 	}
 }
 
-func TestCacheStatusesAreTheGateways(t *testing.T) {
+func TestCacheStatusesAreThoseOfTheGateway(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[portkey.CacheStatus]string{
 		portkey.CacheHit: "HIT", portkey.CacheSemanticHit: "SEMANTIC HIT", portkey.CacheMiss: "MISS",
 		portkey.CacheSemanticMiss: "SEMANTIC MISS", portkey.CacheDisabled: "DISABLED", portkey.CacheRefresh: "REFRESH",
 	} {
-		if string(got) != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if string(got) != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
