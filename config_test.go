@@ -1,9 +1,9 @@
 package portkey_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,10 +13,9 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-// weight is a pointer to v: a weight of 0 takes a target out.
 func weight(v float64) *float64 { return &v }
 
-// A config with everything in it, and the JSON that it is.
+// wholeConfig sets nearly every field of a config; wholeJSON is its JSON.
 var (
 	wholeConfig = portkey.ConfigObject{
 		Strategy: &portkey.Strategy{
@@ -29,19 +28,30 @@ var (
 					{"$and": []any{map[string]any{"metadata.n": map[string]any{"$gte": 1, "$lt": 2}}}},
 				}}, Then: "rest"},
 			},
-			CircuitBreaker: &portkey.CircuitBreaker{FailureThreshold: 5, FailureThresholdPercentage: 20, MinimumRequests: 10, CooldownInterval: 60000, FailureStatusCodes: []int{429, 500}},
+			CircuitBreaker: &portkey.CircuitBreaker{
+				FailureThreshold: 5, FailureThresholdPercentage: 20, MinimumRequests: 10, CooldownInterval: 60000,
+				FailureStatusCodes: []int{429, 500},
+			},
 		},
 		Targets: []portkey.ConfigObject{
 			{Name: "rest", Strategy: &portkey.Strategy{Mode: "loadbalance"}, Targets: []portkey.ConfigObject{
 				{Provider: "openai", APIKey: "k1", Weight: weight(0)},
-				{Provider: "@team", Weight: weight(0.75), OverrideParams: map[string]any{"model": "m", "user": "Zoë", "seed": 7}},
+				{
+					Provider: "@team", Weight: weight(0.75),
+					OverrideParams: map[string]any{"model": "m", "user": "Zoë", "seed": 7},
+				},
 				{VirtualKey: "vk", DefaultParams: map[string]any{"top_p": 0.9}, DropParams: []string{"logprobs"}},
 			}},
 			{
-				Name: "best", Provider: "openai", APIKey: "k2", CustomHost: "https://llm.example.com/v1", ForwardHeaders: []string{"X-A"},
-				Retry: &portkey.Retry{Attempts: 3, OnStatusCodes: []int{}, UseRetryAfterHeaders: portkey.Bool(false)},
-				Cache: &portkey.Cache{Mode: "simple", MaxAge: 60}, RequestTimeout: 1500, StrictOpenAICompliance: portkey.Bool(false),
-				InputGuardrails: []any{"g1"}, OutputGuardrails: []any{map[string]any{"default.contains": map[string]any{"operator": "none"}, "deny": true}},
+				Name: "best", Provider: "openai", APIKey: "k2", CustomHost: "https://llm.example.com/v1",
+				ForwardHeaders: []string{"X-A"},
+				Retry:          &portkey.Retry{Attempts: 3, OnStatusCodes: []int{}, UseRetryAfterHeaders: portkey.Bool(false)},
+				Cache:          &portkey.Cache{Mode: "simple", MaxAge: 60},
+				RequestTimeout: 1500, StrictOpenAICompliance: portkey.Bool(false),
+				InputGuardrails: []any{"g1"},
+				OutputGuardrails: []any{
+					map[string]any{"default.contains": map[string]any{"operator": "none"}, "deny": true},
+				},
 				BeforeRequestHooks: []map[string]any{{"id": "h1"}}, AfterRequestHooks: []map[string]any{},
 				Extra: map[string]any{"new_key": []any{nil, 1}, "request_priority": 0},
 			},
@@ -58,7 +68,10 @@ var (
 					{"$and": [{"metadata.n": {"$gte": 1, "$lt": 2}}]}
 				]}, "then": "rest"}
 			],
-			"cb_config": {"failure_threshold": 5, "failure_threshold_percentage": 20, "minimum_requests": 10, "cooldown_interval": 60000, "failure_status_codes": [429, 500]}
+			"cb_config": {
+				"failure_threshold": 5, "failure_threshold_percentage": 20, "minimum_requests": 10,
+				"cooldown_interval": 60000, "failure_status_codes": [429, 500]
+			}
 		},
 		"targets": [
 			{"name": "rest", "strategy": {"mode": "loadbalance"}, "targets": [
@@ -67,10 +80,13 @@ var (
 				{"virtual_key": "vk", "default_params": {"top_p": 0.9}, "drop_params": ["logprobs"]}
 			]},
 			{
-				"name": "best", "provider": "openai", "api_key": "k2", "custom_host": "https://llm.example.com/v1", "forward_headers": ["X-A"],
+				"name": "best", "provider": "openai", "api_key": "k2", "custom_host": "https://llm.example.com/v1",
+				"forward_headers": ["X-A"],
 				"retry": {"attempts": 3, "on_status_codes": [], "use_retry_after_headers": false},
-				"cache": {"mode": "simple", "max_age": 60}, "request_timeout": 1500, "strict_open_ai_compliance": false,
-				"input_guardrails": ["g1"], "output_guardrails": [{"default.contains": {"operator": "none"}, "deny": true}],
+				"cache": {"mode": "simple", "max_age": 60},
+				"request_timeout": 1500, "strict_open_ai_compliance": false,
+				"input_guardrails": ["g1"],
+				"output_guardrails": [{"default.contains": {"operator": "none"}, "deny": true}],
 				"before_request_hooks": [{"id": "h1"}], "after_request_hooks": [],
 				"new_key": [null, 1], "request_priority": 0
 			}
@@ -78,7 +94,7 @@ var (
 	}`
 )
 
-// sameJSON reports whether two JSON texts say the same, to the last digit.
+// sameJSON reports whether two JSON texts have the same value. It compares numbers digit by digit.
 func sameJSON(t *testing.T, a, b string) bool {
 	t.Helper()
 	parse := func(text string) (v any) {
@@ -92,209 +108,344 @@ func sameJSON(t *testing.T, a, b string) bool {
 	return reflect.DeepEqual(parse(a), parse(b))
 }
 
-func TestConfigObjectOnTheWire(t *testing.T) {
+func isPrintableASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+func withConfig(ctx context.Context, c portkey.Config) context.Context {
+	return portkey.WithHeaders(ctx, portkey.Headers{Config: c})
+}
+
+func TestConfigObjectIsSentAsASCIIJSON(t *testing.T) {
 	t.Parallel()
 	if err := wholeConfig.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	s := newServer(t, nil)
-	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Config: wholeConfig})
-	for name, get := range map[string]func(){
-		"in Options": func() {
-			do(t, newClient(t, s, portkey.Options{Headers: portkey.Headers{Config: wholeConfig}}), newRequest(t, t.Context(), "GET", openAIChat, ""))
+	for _, tt := range []struct {
+		name string
+		opts portkey.Options
+		ctx  context.Context
+	}{
+		{"Options", portkey.Options{Headers: portkey.Headers{Config: wholeConfig}}, t.Context()},
+		{"context", portkey.Options{}, withConfig(t.Context(), wholeConfig)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			do(t, newClient(t, s, tt.opts), newRequest(t, tt.ctx, "GET", openAIChat, ""))
+			got := s.last(t).header["X-Portkey-Config"]
+			if len(got) != 1 || !sameJSON(t, got[0], wholeJSON) {
+				t.Fatalf("got %q, want %s", got, wholeJSON)
+			}
+			if !isPrintableASCII(got[0]) {
+				t.Errorf("got %q, want printable ASCII", got)
+			}
+		})
+	}
+}
+
+func TestConfigObjectKeepsAllJSON(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, text string }{
+		{"every field", wholeJSON},
+		{"empty", `{}`},
+		{
+			"zero values",
+			`{"weight":0,"api_key":"","provider":null,"targets":[],"retry":{"attempts":0},"cache":{},` +
+				`"strategy":{"new":{}},"request_timeout":0,"strict_open_ai_compliance":false}`,
 		},
-		"in a context": func() { do(t, newClient(t, s, portkey.Options{}), newRequest(t, ctx, "GET", openAIChat, "")) },
+		{
+			"values of other types",
+			`{"weight":"heavy","targets":[null,3,{"retry":[]}],"on_status_codes":[429.5],` +
+				`"strategy":{"mode":4,"conditions":[{"query":{"a":12345678901234567890},"then":"x","else":1}]},` +
+				`"vertex_service_account_json":{"a":1}}`,
+		},
+		{"keys in another case", `{"Provider":"x","API_KEY":"y","apiKey":"z"}`},
+		{
+			"null in lists and maps",
+			`{"retry":{"attempts":3,"on_status_codes":[null]},"forward_headers":[null,"a"],` +
+				`"vertex_service_account_json":{"k":null}}`,
+		},
+		{
+			"long numbers",
+			`{"override_params":{"seed":12345678901234567890,"x":1.10},"deep":{"a":[{"b":null}]}}`,
+		},
+		{
+			"unknown keys in parts",
+			`{"cb_config":{"failure_threshold":0,"later":true},` +
+				`"retry":{"attempts":2,"use_retry_after_header":false,"later":"x"},` +
+				`"cache":{"mode":"semantic","later":0}}`,
+		},
 	} {
-		get()
-		got := s.last(t).header["X-Portkey-Config"]
-		if len(got) != 1 || !sameJSON(t, got[0], wholeJSON) {
-			t.Errorf("%s: got %q, want %s", name, got, wholeJSON)
-		}
-		if strings.ContainsFunc(got[0], func(r rune) bool { return r < ' ' || r > '~' }) {
-			t.Errorf("%s: got %q, want printable ASCII", name, got)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			var c, again portkey.ConfigObject
+			if err := json.Unmarshal([]byte(tt.text), &c); err != nil {
+				t.Fatal(err)
+			}
+			got, err := json.Marshal(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !sameJSON(t, string(got), tt.text) {
+				t.Errorf("got %s, want %s", got, tt.text)
+			}
+			if err := json.Unmarshal(got, &again); err != nil || !reflect.DeepEqual(again, c) {
+				t.Errorf("decoded again: got %#v, %v, want %#v", again, err, c)
+			}
+		})
 	}
 }
 
-func TestConfigObjectRoundTrips(t *testing.T) {
+func TestConfigObjectDecodesObjectsOnly(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{
-		wholeJSON,
-		`{}`,
-		`{"weight":0,"api_key":"","provider":null,"targets":[],"retry":{"attempts":0},"cache":{},"strategy":{"new":{}},"request_timeout":0,"strict_open_ai_compliance":false}`,
-		`{"weight":"heavy","targets":[null,3,{"retry":[]}],"on_status_codes":[429.5],"strategy":{"mode":4,"conditions":[{"query":{"a":12345678901234567890},"then":"x","else":1}]},"vertex_service_account_json":{"a":1}}`,
-		`{"Provider":"x","API_KEY":"y","apiKey":"z"}`,
-		`{"retry":{"attempts":3,"on_status_codes":[null]},"forward_headers":[null,"a"],"vertex_service_account_json":{"k":null}}`,
-		`{"override_params":{"seed":12345678901234567890,"x":1.10},"deep":{"a":[{"b":null}]}}`,
-		`{"cb_config":{"failure_threshold":0,"later":true},"retry":{"attempts":2,"use_retry_after_header":false,"later":"x"},"cache":{"mode":"semantic","later":0}}`,
-	} {
-		var c portkey.ConfigObject
-		if err := json.Unmarshal([]byte(text), &c); err != nil {
-			t.Errorf("%s: %v", text, err)
-			continue
-		}
-		b, err := json.Marshal(c)
-		if err != nil {
-			t.Errorf("%s: %v", text, err)
-		} else if !sameJSON(t, string(b), text) && text != wholeJSON {
-			t.Errorf("got %s, want %s", b, text)
-		}
-		var again portkey.ConfigObject
-		if err := json.Unmarshal(b, &again); err != nil || !reflect.DeepEqual(again, c) {
-			t.Errorf("%s: decoded again, it is another value", text)
-		}
-	}
-	var c portkey.ConfigObject
 	for _, text := range []string{`null`, `[]`, `"` + secret + `"`, `3`} {
-		if err := json.Unmarshal([]byte(text), &c); err == nil || strings.Contains(err.Error(), secret) {
-			t.Errorf("%s: got %v, want an error without the value", text, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			var c portkey.ConfigObject
+			if err := json.Unmarshal([]byte(text), &c); err == nil || strings.Contains(err.Error(), secret) {
+				t.Errorf("got %v, want an error without the value", err)
+			}
+		})
 	}
 }
 
-func TestUnknownKeysOfAConfigLandInExtra(t *testing.T) {
+func TestUnknownConfigKeysAreDecodedIntoExtra(t *testing.T) {
 	t.Parallel()
-	var c portkey.ConfigObject
-	if err := json.Unmarshal([]byte(`{"provider":"openai","new":{"a":1},"targets":[{"name":"t","other":true}]}`), &c); err != nil {
+	const text = `{"provider":"openai","new":{"a":1},"targets":[{"name":"t","other":true}]}`
+	var got portkey.ConfigObject
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		t.Fatal(err)
 	}
 	want := portkey.ConfigObject{
 		Provider: "openai", Extra: map[string]any{"new": map[string]any{"a": json.Number("1")}},
 		Targets: []portkey.ConfigObject{{Name: "t", Extra: map[string]any{"other": true}}},
 	}
-	if !reflect.DeepEqual(c, want) {
-		t.Errorf("got %#v, want %#v", c.Extra, want.Extra)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %#v, want %#v", got, want)
 	}
 }
 
-func TestValidateNamesAllFaultsWithTheirPaths(t *testing.T) {
+func decodeConfig(t *testing.T, text string) (c portkey.ConfigObject) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestValidateAcceptsWhatTheGatewayAccepts(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		config string
-		want   []string // how each fault begins; none: the config is good
-	}{
-		{`{"provider":"openai","api_key":"k"}`, nil},
-		{`{"retry":{"attempts":0}}`, nil},
-		{`{"virtual_key":"vk"}`, nil},
-		{`{"provider":"openai","virtual_key":"vk"}`, nil},
-		{`{"provider":"vertex-ai","virtual_key":"vk"}`, nil},
-		{`{"prompt_id":"pp-1"}`, nil},
-		{`{"provider":"@slug"}`, nil},
-		{`{"provider":"newcomer","api_key":"k"}`, nil},
-		{`{"override_params":{"model":"@team/m"}}`, nil},
-		{`{"provider":"ollama","custom_host":"http://10.0.0.1:11434"}`, nil},
-		{`{"provider":"bedrock","aws_access_key_id":"a","aws_secret_access_key":"b"}`, nil},
-		{`{"provider":"azure-openai","azure_auth_mode":"managed"}`, nil},
-		{`{"provider":"vertex-ai","vertex_region":"r","vertex_service_account_json":{"a":"b"}}`, nil},
-		{`{"input_guardrails":[{"default.contains":{}}]}`, nil},
-
-		{`{}`, []string{"the config needs"}},
-		{`{"provider":"openai"}`, []string{"the config needs"}},
-		{`{"virtual_key":null,"prompt_id":5}`, []string{"prompt_id is not a string", "virtual_key is not a string"}},
-		{`{"virtual_key":""}`, []string{"the config needs"}},
-		{`{"retry":{"attempts":1,"on_status_codes":[null]},"forward_headers":[null]}`, []string{"forward_headers[0] is not a string", "retry.on_status_codes[0] is not a number"}},
-		{`{"strategy":{"mode":"conditional","conditions":[],"default":"a"},"targets":[{"name":{},"virtual_key":"x"}]}`, []string{"targets[0].name is not a string", "strategy.default names no target"}},
-		{`{"retry":{"attempts":1},"on_status_codes":[` + strings.Repeat(`"x",`, 29) + `"x"]}`, append(slices.Repeat([]string{"on_status_codes["}, 20), "and 10 more")},
-		{`{"cache":{"mode":"simple"},"options":[]}`, []string{"options is"}},
-		{`{"strategy":{"mode":"fallback"},"targets":[{"provider":"openai","api_key":"k"},{"strategy":{"mode":"Fallback"},"targets":[{"weight":1},null]}]}`,
-			[]string{"targets[1].strategy.mode is not one of", "targets[1].targets[0] needs", "targets[1].targets[1] is not an object"}},
-		{`{"strategy":{},"targets":[],"retry":{},"cache":{"max_age":"1"},"weight":"1"}`,
-			[]string{"cache.mode is missing", "cache.max_age is not a number", "retry.attempts is missing", "strategy.mode is missing", "weight is not a number", "targets is empty"}},
-		{`{"strategy":{"mode":"fallback"},"cache":{"mode":"simple"}}`, []string{"targets is empty"}},
-		{`{"strategy":{"mode":"fallback"},"targets":[{"retry":{"attempts":1}},{"virtual_key":"vk"}]}`, []string{"targets[0] names no provider"}},
-		{`{"strategy":{"mode":"loadbalance"},"targets":[{"virtual_key":"vk","weight":0}]}`, []string{"targets have no weight"}},
-		{`{"strategy":{"mode":"loadbalance"},"targets":[{"virtual_key":"vk","weight":0},{"virtual_key":"vk"}]}`, nil},
-		{`{"provider":"OpenAI","api_key":1}`, []string{"api_key is not a string", "provider is not"}},
-		{`{"provider":"vertex-ai","api_key":"k"}`, []string{"provider vertex-ai needs"}},
-		{`{"provider":"openai","api_key":"k","custom_host":"ftp://x","forward_headers":"a","request_timeout":true,"on_status_codes":["429"],"strict_open_ai_compliance":"false","aws_region":1,"vertex_service_account_json":{"a":1},"input_guardrails":["a",{}],"after_request_hooks":[1]}`,
-			[]string{"after_request_hooks[0] is not an object", "aws_region is not a string", "custom_host has no scheme", "forward_headers is not a list",
-				"input_guardrails is neither", "on_status_codes[0] is not a number", "request_timeout is not a number", "strict_open_ai_compliance is not", "vertex_service_account_json is not"}},
-		{`{"strategy":{"mode":"conditional","default":"b","conditions":[{"query":{"metadata.a":{"$eg":1}},"then":"c"},{"then":"a"},{"query":{"$and":[{"params.x":{"$like":1}}]},"then":"a"}]},"targets":[{"name":"a","virtual_key":"vk"}]}`,
-			[]string{"strategy.conditions[0].query has an operator", "strategy.conditions[1].query is missing", "strategy.conditions[2].query.$and[0] has an operator",
-				"strategy.conditions[0].then names no target", "strategy.default names no target"}},
-		{`{"strategy":{"mode":"conditional"},"targets":[{"virtual_key":"vk"}]}`, []string{"strategy.conditions is missing", "strategy.default names no target"}},
-	}
-	for _, tt := range tests {
-		var c portkey.ConfigObject
-		if err := json.Unmarshal([]byte(tt.config), &c); err != nil {
-			t.Fatal(err)
-		}
-		err := c.Validate()
-		if len(tt.want) == 0 {
-			if err != nil {
-				t.Errorf("%s: got %v, want no error", tt.config, err)
+	for _, tt := range []struct{ name, config string }{
+		{"provider with key", `{"provider":"openai","api_key":"k"}`},
+		{"no retries", `{"retry":{"attempts":0}}`},
+		{"virtual key", `{"virtual_key":"vk"}`},
+		{"virtual key with provider", `{"provider":"openai","virtual_key":"vk"}`},
+		{"virtual key for Vertex AI", `{"provider":"vertex-ai","virtual_key":"vk"}`},
+		{"prompt", `{"prompt_id":"pp-1"}`},
+		{"provider slug", `{"provider":"@slug"}`},
+		{"unknown provider", `{"provider":"newcomer","api_key":"k"}`},
+		{"model from Portkey's catalog", `{"override_params":{"model":"@team/m"}}`},
+		{"Ollama", `{"provider":"ollama","custom_host":"http://10.0.0.1:11434"}`},
+		{"Bedrock", `{"provider":"bedrock","aws_access_key_id":"a","aws_secret_access_key":"b"}`},
+		{"Azure managed identity", `{"provider":"azure-openai","azure_auth_mode":"managed"}`},
+		{
+			"Vertex AI service account",
+			`{"provider":"vertex-ai","vertex_region":"r","vertex_service_account_json":{"a":"b"}}`,
+		},
+		{"guardrails", `{"input_guardrails":[{"default.contains":{}}]}`},
+		{
+			"one target with a weight",
+			`{"strategy":{"mode":"loadbalance"},"targets":[{"virtual_key":"vk","weight":0},{"virtual_key":"vk"}]}`,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := decodeConfig(t, tt.config).Validate(); err != nil {
+				t.Errorf("got %v, want no error", err)
 			}
-			continue
-		}
-		checkHeaderError(t, err, "x-portkey-config")
-		var headerErr *portkey.HeaderError
-		if !errors.As(err, &headerErr) {
-			continue
-		}
-		faults := strings.Split(headerErr.Reason, "; ")
-		if !slices.EqualFunc(faults, tt.want, strings.HasPrefix) {
-			t.Errorf("%s:\ngot  %q\nwant %q", tt.config, faults, tt.want)
-		}
-		if tt.config == "{}" {
-			continue // in Headers that is a field at its zero value
-		}
-		_, newErr := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{Config: c}})
-		checkHeaderError(t, newErr, "x-portkey-config")
-		tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
-		_, callErr := tr.RoundTrip(newRequest(t, portkey.WithHeaders(t.Context(), portkey.Headers{Config: &c}), "GET", openAIChat, ""))
-		checkHeaderError(t, callErr, "x-portkey-config")
+		})
 	}
 }
 
-func TestConfigObjectThatIsNoJSONIsRefused(t *testing.T) {
+func TestValidateReportsEveryProblemWithItsPath(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, config string
+		want         []string // how each problem begins
+	}{
+		{"empty", `{}`, []string{"the config needs"}},
+		{"provider without a key", `{"provider":"openai"}`, []string{"the config needs"}},
+		{
+			"null and number instead of strings", `{"virtual_key":null,"prompt_id":5}`,
+			[]string{"prompt_id is not a string", "virtual_key is not a string"},
+		},
+		{"empty virtual key", `{"virtual_key":""}`, []string{"the config needs"}},
+		{
+			"null in lists", `{"retry":{"attempts":1,"on_status_codes":[null]},"forward_headers":[null]}`,
+			[]string{"forward_headers[0] is not a string", "retry.on_status_codes[0] is not a number"},
+		},
+		{
+			"default without its target",
+			`{"strategy":{"mode":"conditional","conditions":[],"default":"a"},` +
+				`"targets":[{"name":{},"virtual_key":"x"}]}`,
+			[]string{"targets[0].name is not a string", "strategy.default names no target"},
+		},
+		{
+			"over 20 problems",
+			`{"retry":{"attempts":1},"on_status_codes":[` + strings.Repeat(`"x",`, 29) + `"x"]}`,
+			append(slices.Repeat([]string{"on_status_codes["}, 20), "and 10 more"),
+		},
+		{"options", `{"cache":{"mode":"simple"},"options":[]}`, []string{"options is"}},
+		{
+			"nested targets",
+			`{"strategy":{"mode":"fallback"},"targets":[{"provider":"openai","api_key":"k"},` +
+				`{"strategy":{"mode":"Fallback"},"targets":[{"weight":1},null]}]}`,
+			[]string{
+				"targets[1].strategy.mode is not one of", "targets[1].targets[0] needs",
+				"targets[1].targets[1] is not an object",
+			},
+		},
+		{
+			"empty parts", `{"strategy":{},"targets":[],"retry":{},"cache":{"max_age":"1"},"weight":"1"}`,
+			[]string{
+				"cache.mode is missing", "cache.max_age is not a number", "retry.attempts is missing",
+				"strategy.mode is missing", "weight is not a number", "targets is empty",
+			},
+		},
+		{
+			"strategy without targets", `{"strategy":{"mode":"fallback"},"cache":{"mode":"simple"}}`,
+			[]string{"targets is empty"},
+		},
+		{
+			"target without a provider",
+			`{"strategy":{"mode":"fallback"},"targets":[{"retry":{"attempts":1}},{"virtual_key":"vk"}]}`,
+			[]string{"targets[0] names no provider"},
+		},
+		{
+			"no target with a weight",
+			`{"strategy":{"mode":"loadbalance"},"targets":[{"virtual_key":"vk","weight":0}]}`,
+			[]string{"targets have no weight"},
+		},
+		{
+			"provider in another case", `{"provider":"OpenAI","api_key":1}`,
+			[]string{"api_key is not a string", "provider is not"},
+		},
+		{
+			"Vertex AI without a region", `{"provider":"vertex-ai","api_key":"k"}`,
+			[]string{"provider vertex-ai needs"},
+		},
+		{
+			"wrong types",
+			`{"provider":"openai","api_key":"k","custom_host":"ftp://x","forward_headers":"a",` +
+				`"request_timeout":true,"on_status_codes":["429"],"strict_open_ai_compliance":"false",` +
+				`"aws_region":1,"vertex_service_account_json":{"a":1},"input_guardrails":["a",{}],` +
+				`"after_request_hooks":[1]}`,
+			[]string{
+				"after_request_hooks[0] is not an object", "aws_region is not a string", "custom_host has no scheme",
+				"forward_headers is not a list", "input_guardrails is neither", "on_status_codes[0] is not a number",
+				"request_timeout is not a number", "strict_open_ai_compliance is not",
+				"vertex_service_account_json is not",
+			},
+		},
+		{
+			"conditions",
+			`{"strategy":{"mode":"conditional","default":"b","conditions":[` +
+				`{"query":{"metadata.a":{"$eg":1}},"then":"c"},{"then":"a"},` +
+				`{"query":{"$and":[{"params.x":{"$like":1}}]},"then":"a"}]},` +
+				`"targets":[{"name":"a","virtual_key":"vk"}]}`,
+			[]string{
+				"strategy.conditions[0].query has an operator", "strategy.conditions[1].query is missing",
+				"strategy.conditions[2].query.$and[0] has an operator",
+				"strategy.conditions[0].then names no target", "strategy.default names no target",
+			},
+		},
+		{
+			"no conditions", `{"strategy":{"mode":"conditional"},"targets":[{"virtual_key":"vk"}]}`,
+			[]string{"strategy.conditions is missing", "strategy.default names no target"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := decodeConfig(t, tt.config)
+			err := c.Validate()
+			checkHeaderError(t, err, "x-portkey-config")
+			var headerErr *portkey.HeaderError
+			if !errors.As(err, &headerErr) {
+				return
+			}
+			if got := strings.Split(headerErr.Reason, "; "); !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if tt.config == "{}" {
+				return // as a field of Headers it is not set
+			}
+			_, err = portkey.NewTransport(nil, portkey.Options{
+				BaseURL: "http://gw.example", Headers: portkey.Headers{Config: c},
+			})
+			checkHeaderError(t, err, "x-portkey-config")
+			req := newRequest(t, withConfig(t.Context(), &c), "POST", openAIChat, "")
+			checkInvalidRequest(t, req, "x-portkey-config")
+		})
+	}
+}
+
+func TestConfigThatCannotBeEncodedIsRejected(t *testing.T) {
 	t.Parallel()
 	loop := map[string]any{}
 	loop["loop"] = loop
 	endless := make([]portkey.ConfigObject, 2)
 	endless[0].Targets, endless[1].Targets = endless, endless
-	for _, c := range []portkey.ConfigObject{
-		{Provider: "openai", APIKey: secret, Extra: map[string]any{"api_key": secret}},
-		{Provider: "openai", APIKey: secret + "\xff"},
-		{Provider: "openai", APIKey: "k", OverrideParams: map[string]any{secret + "\xff": 1}},
-		{Provider: "openai", APIKey: "k", OverrideParams: map[string]any{"f": func() {}}},
-		{Provider: "openai", APIKey: "k", Extra: loop},
-		{Targets: endless},
-		{Provider: "openai", APIKey: "k", Extra: map[string]any{"n": json.Number(secret)}},
+	withParams := func(params map[string]any) portkey.ConfigObject {
+		return portkey.ConfigObject{Provider: "openai", APIKey: "k", OverrideParams: params}
+	}
+	withExtra := func(extra map[string]any) portkey.ConfigObject {
+		return portkey.ConfigObject{Provider: "openai", APIKey: secret, Extra: extra}
+	}
+	for _, tt := range []struct {
+		name   string
+		config portkey.ConfigObject
+	}{
+		{"key both in its field and in Extra", withExtra(map[string]any{"api_key": secret})},
+		{"value is not UTF-8", portkey.ConfigObject{Provider: "openai", APIKey: secret + "\xff"}},
+		{"key is not UTF-8", withParams(map[string]any{secret + "\xff": 1})},
+		{"function", withParams(map[string]any{"f": func() {}})},
+		{"map that contains itself", withExtra(loop)},
+		{"targets that contain themselves", portkey.ConfigObject{Targets: endless}},
+		{"invalid number", withExtra(map[string]any{"n": json.Number(secret)})},
 	} {
-		checkHeaderError(t, c.Validate(), "x-portkey-config")
-		tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
-		_, err := tr.RoundTrip(newRequest(t, portkey.WithHeaders(t.Context(), portkey.Headers{Config: c}), "GET", openAIChat, ""))
-		checkHeaderError(t, err, "x-portkey-config")
+		t.Run(tt.name, func(t *testing.T) {
+			checkHeaderError(t, tt.config.Validate(), "x-portkey-config")
+			req := newRequest(t, withConfig(t.Context(), tt.config), "POST", openAIChat, "")
+			checkInvalidRequest(t, req, "x-portkey-config")
+		})
 	}
 }
 
-func TestConfigObjectIsCopied(t *testing.T) {
+func TestChangingAConfigLaterHasNoEffect(t *testing.T) {
 	t.Parallel()
 	newConfig := func() portkey.ConfigObject {
 		return portkey.ConfigObject{
 			Strategy: &portkey.Strategy{Mode: "loadbalance"},
-			Targets:  []portkey.ConfigObject{{Provider: "openai", APIKey: "k", Weight: weight(1), OverrideParams: map[string]any{"stop": []any{"a"}, "x": "1"}}},
+			Targets: []portkey.ConfigObject{{
+				Provider: "openai", APIKey: "k", Weight: weight(1),
+				OverrideParams: map[string]any{"stop": []any{"a"}, "x": "1"},
+			}},
 		}
 	}
-	c := newConfig()
-	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Config: c})
 	change := func(c portkey.ConfigObject) {
 		c.Strategy.Mode, c.Targets[0].APIKey, *c.Targets[0].Weight = "changed", "changed", 2
 		c.Targets[0].OverrideParams["stop"].([]any)[0], c.Targets[0].OverrideParams["x"] = "changed", "2"
 	}
+	c := newConfig()
+	ctx := withConfig(t.Context(), c)
 	change(c)
 	for range 2 {
 		got := portkey.HeadersFromContext(ctx).Config.(portkey.ConfigObject)
 		if want := newConfig(); !reflect.DeepEqual(got, want) {
 			b, _ := json.Marshal(got)
-			t.Errorf("got %s, want it as it was given", b)
+			t.Errorf("got %s, want the unchanged config", b)
 		}
 		change(got)
 	}
 }
 
-// What a config is made of beyond its own types, encoding/json alone looks into.
-func TestConfigObjectMayHoldAnythingThatIsJSON(t *testing.T) {
+func TestConfigMayContainAnyMarshalableValue(t *testing.T) {
 	t.Parallel()
 	type node struct {
 		Parent *node `json:"-"`
@@ -304,75 +455,55 @@ func TestConfigObjectMayHoldAnythingThatIsJSON(t *testing.T) {
 	root := &node{bad: "\xff"}
 	root.Kids = []*node{{Parent: root}}
 	c := portkey.ConfigObject{Provider: "openai", APIKey: "k\\ufffd\ufffd", OverrideParams: map[string]any{
-		"raw": json.RawMessage(`{"a":[1]}`), "time": time.Unix(0, 0).UTC(), "node": root, "array": [1]map[string]any{{"a": 1}},
+		"raw": json.RawMessage(`{"a":[1]}`), "time": time.Unix(0, 0).UTC(), "node": root,
+		"array": [1]map[string]any{{"a": 1}},
 	}}
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	s := newServer(t, nil)
-	do(t, newClient(t, s, portkey.Options{}), newRequest(t, portkey.WithHeaders(t.Context(), portkey.Headers{Config: c}), "GET", openAIChat, ""))
-	const want = `{"api_key":"k\\ufffd\ufffd","override_params":{"array":[{"a":1}],"node":{"Kids":[{"Kids":null}]},"raw":{"a":[1]},"time":"1970-01-01T00:00:00Z"},"provider":"openai"}`
+	do(t, newClient(t, s, portkey.Options{}), newRequest(t, withConfig(t.Context(), c), "GET", openAIChat, ""))
+	const want = `{"api_key":"k\\ufffd\ufffd","override_params":{"array":[{"a":1}],"node":{"Kids":[{"Kids":null}]},` +
+		`"raw":{"a":[1]},"time":"1970-01-01T00:00:00Z"},"provider":"openai"}`
 	if got := s.last(t).header.Get("X-Portkey-Config"); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
-func TestConfigObjectWithAProviderHoldsItsKey(t *testing.T) {
-	t.Parallel()
-	s := newServer(t, nil)
-	for _, tt := range []struct {
-		c    portkey.ConfigObject
-		want string
-	}{
-		{portkey.ConfigObject{Provider: "groq", APIKey: "k"}, ""},
-		{portkey.ConfigObject{Retry: &portkey.Retry{Attempts: 1}}, "Bearer client"},
-	} {
-		req := newRequest(t, portkey.WithHeaders(t.Context(), portkey.Headers{Config: tt.c}), "GET", openAIChat, "")
-		req.Header.Set("Authorization", "Bearer client")
-		do(t, newClient(t, s, portkey.Options{}), req)
-		if got := s.last(t).header.Get("Authorization"); got != tt.want {
-			t.Errorf("got Authorization %q, want %q", got, tt.want)
-		}
-	}
-}
-
+// FuzzMetadata checks that any metadata is either rejected, or sent as one line of printable ASCII
+// with the same keys and values.
 func FuzzMetadata(f *testing.F) {
 	f.Add("k", "v", "")
 	f.Add("_user", "Zoë \U0001f600 \"\\\n\x7f\u2028</script>", `{"k":"outer","z":"1"}`)
 	f.Add("\xff", "\xff", "null")
-	var sent http.Header
-	tr, err := portkey.NewTransport(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-		sent = r.Header
-		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
-	}), portkey.Options{BaseURL: "http://gw.example", NewTraceID: noTrace})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, key, value, own string) {
-		req := newRequest(t, portkey.WithMetadata(t.Context(), portkey.Metadata{key: value}), "GET", "http://gw.example", "")
-		if own != "" {
-			req.Header.Set("x-portkey-metadata", own)
+	f.Fuzz(func(t *testing.T, key, value, onRequest string) {
+		want := portkey.Metadata{key: value}
+		req := newRequest(t, portkey.WithMetadata(t.Context(), want), "GET", "http://gw.example", "")
+		if onRequest != "" {
+			req.Header.Set("x-portkey-metadata", onRequest)
 		}
+		base := new(recorder)
+		tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example", NewTraceID: noTrace})
 		if _, err := tr.RoundTrip(req); err != nil {
 			return
 		}
-		line := sent["X-Portkey-Metadata"]
-		if len(line) != 1 || strings.ContainsFunc(line[0], func(r rune) bool { return r < ' ' || r > '~' }) {
-			t.Fatalf("got %q, want one line of printable ASCII", line)
-		}
-		want := portkey.Metadata{key: value}
-		if own != "" {
-			if err := json.Unmarshal([]byte(own), &want); err != nil {
-				t.Fatalf("%q was sent on: %v", own, err)
+		if onRequest != "" {
+			if err := json.Unmarshal([]byte(onRequest), &want); err != nil {
+				t.Fatalf("%q was sent: %v", onRequest, err)
 			}
 		}
+		sent := base.last(t).Header["X-Portkey-Metadata"]
+		if len(sent) != 1 || !isPrintableASCII(sent[0]) {
+			t.Fatalf("got %q, want one line of printable ASCII", sent)
+		}
 		var got portkey.Metadata
-		if err := json.Unmarshal([]byte(line[0]), &got); err != nil || !reflect.DeepEqual(got, want) {
+		if err := json.Unmarshal([]byte(sent[0]), &got); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %q, %v, want %q", got, err, want)
 		}
 	})
 }
 
+// FuzzConfigRoundTrip checks that a config that can be decoded is encoded with the same value.
 func FuzzConfigRoundTrip(f *testing.F) {
 	f.Add(wholeJSON)
 	f.Add(`{"weight":0,"targets":[{},null],"strategy":{"mode":"single"},"Provider":"x"}`)
@@ -386,14 +517,15 @@ func FuzzConfigRoundTrip(f *testing.F) {
 		}
 		b, err := json.Marshal(c)
 		if err != nil {
-			t.Fatalf("%q decodes, but: %v", text, err)
+			t.Fatalf("%q is decoded, but not encoded: %v", text, err)
 		}
 		var again portkey.ConfigObject
 		if err := json.Unmarshal(b, &again); err != nil || !reflect.DeepEqual(again, c) {
-			t.Fatalf("%s became %s", text, b)
+			t.Fatalf("%s is encoded as %s, which decodes to another value (%v)", text, b, err)
 		}
 		var before, after any
-		if json.Unmarshal([]byte(text), &before) == nil && json.Unmarshal(b, &after) == nil && !reflect.DeepEqual(before, after) {
+		bothDecode := json.Unmarshal([]byte(text), &before) == nil && json.Unmarshal(b, &after) == nil
+		if bothDecode && !reflect.DeepEqual(before, after) {
 			t.Errorf("got %s, want %s", b, text)
 		}
 		c.Validate() // must not panic

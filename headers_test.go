@@ -637,6 +637,14 @@ func TestClientCredentialIsOmittedIfPortkeyHasOne(t *testing.T) {
 		{"config with a model from Portkey's catalog", configJSON(`{"override_params":{"model":"@team/m"}}`), omitted},
 		{"config with a virtual key", configJSON(`{"virtual_key":"vk"}`), omitted},
 		{
+			"config object with retries only",
+			portkey.Headers{Config: portkey.ConfigObject{Retry: &portkey.Retry{Attempts: 1}}}, sent,
+		},
+		{
+			"config object with a provider",
+			portkey.Headers{Config: portkey.ConfigObject{Provider: "groq", APIKey: "k"}}, omitted,
+		},
+		{
 			"forwarded", portkey.Headers{VirtualKey: "vk", ForwardHeaders: []string{"x-a", "x-api-KEY"}},
 			http.Header{"X-Api-Key": {"client"}},
 		},
