@@ -22,71 +22,86 @@ import (
 	openai "github.com/sashabaranov/go-openai"
 )
 
-// secretHeaders has a secret in each place that may hold one.
+// secretHeaders returns Headers with a secret in each field that may have one.
 func secretHeaders() portkey.Headers {
 	h := portkey.Headers{
 		Provider: "openai", TraceID: "trace-1", Metadata: portkey.Metadata{"_user": "u1"},
 		Config:     portkey.ConfigJSON(`{"api_key":"` + secret + `"}`),
-		CustomHost: "https://user:" + secret + "@host", // refused, but printable before
+		CustomHost: "https://user:" + secret + "@host", // invalid, but may be printed before it is checked
 		Extra:      map[string]string{"x-api-key": secret},
 	}
 	taggedFields(reflect.ValueOf(&h).Elem(), func(header string, f reflect.Value) {
-		if slices.Contains(portkey.SensitiveHeaders(), http.CanonicalHeaderKey(header)) && f.Kind() == reflect.String {
+		if isSensitive(header) && f.Kind() == reflect.String {
 			f.SetString(secret)
 		}
 	})
 	return h
 }
 
-// eachTag calls visit for the header tag of each field of a Headers or its groups.
-func eachTag(typ reflect.Type, visit func(name string, secret bool)) {
+// validSecretHeaders returns the secretHeaders without those that NewTransport rejects.
+func validSecretHeaders() portkey.Headers {
+	h := secretHeaders()
+	h.CustomHost, h.Vertex.ServiceAccountJSON = "", `{"private_key":"`+secret+`"}`
+	return h
+}
+
+func isSensitive(header string) bool {
+	return slices.Contains(portkey.SensitiveHeaders(), http.CanonicalHeaderKey(header))
+}
+
+// eachHeaderTag calls visit for the header tag of each field of a Headers and of its groups.
+func eachHeaderTag(typ reflect.Type, visit func(header string, secret bool)) {
 	for i := range typ.NumField() {
 		f := typ.Field(i)
-		if name, flag, _ := strings.Cut(f.Tag.Get("header"), ","); name != "" {
-			visit(name, flag == "secret")
+		if header, flag, _ := strings.Cut(f.Tag.Get("header"), ","); header != "" {
+			visit(header, flag == "secret")
 		} else if f.Type.Kind() == reflect.Struct {
-			eachTag(f.Type, visit)
+			eachHeaderTag(f.Type, visit)
 		}
 	}
 }
 
-// A new secret is then among what the tests below print.
-func TestSecretHeadersHasEachSecret(t *testing.T) {
+// The other tests of this file print secretHeaders: a new secret field must be part of them.
+func TestEverySecretFieldIsTaggedAndTested(t *testing.T) {
 	t.Parallel()
-	h := secretHeaders()
-	set := map[string]bool{}
-	taggedFields(reflect.ValueOf(h), func(header string, f reflect.Value) {
-		b, _ := json.Marshal(f.Interface()) // not Headers' own
-		set[header] = strings.Contains(string(b), secret)
+	hasSecret := map[string]bool{}
+	taggedFields(reflect.ValueOf(secretHeaders()), func(header string, f reflect.Value) {
+		text, _ := json.Marshal(f.Interface()) // a field alone is not redacted
+		hasSecret[header] = strings.Contains(string(text), secret)
 	})
-	harmless := []string{"x-portkey-aws-s3-object-key", "x-portkey-amz-server-side-encryption-aws-kms-key-id"} // names of keys
+	namesOfKeys := []string{"x-portkey-aws-s3-object-key", "x-portkey-amz-server-side-encryption-aws-kms-key-id"}
 	var fields []string
-	eachTag(reflect.TypeFor[portkey.Headers](), func(name string, secret bool) {
-		sensitive := slices.Contains(portkey.SensitiveHeaders(), http.CanonicalHeaderKey(name))
-		if sensitive && !set[name] {
-			t.Errorf("secretHeaders has no secret in %s", name)
-		}
-		if sensitive != (secret || name == "x-portkey-config") {
-			t.Errorf("%s: tagged as a secret: %t, in SensitiveHeaders: %t", name, secret, sensitive)
-		}
-		for _, word := range []string{"key", "secret", "token", "password", "passphrase", "credential", "service-account", "authorization"} {
-			if strings.Contains(strings.TrimPrefix(name, "x-portkey-"), word) && !sensitive && !slices.Contains(harmless, name) {
-				t.Errorf("%s is named like a secret, but not tagged as one", name)
+	eachHeaderTag(reflect.TypeFor[portkey.Headers](), func(header string, tagged bool) {
+		fields = append(fields, http.CanonicalHeaderKey(header))
+		t.Run(header, func(t *testing.T) {
+			sensitive := isSensitive(header)
+			if want := tagged || header == "x-portkey-config"; sensitive != want {
+				t.Errorf("in SensitiveHeaders: got %v, want %v as in its tag", sensitive, want)
 			}
-		}
-		fields = append(fields, http.CanonicalHeaderKey(name))
+			if sensitive && !hasSecret[header] {
+				t.Error("secretHeaders has no secret in its field")
+			}
+			for _, word := range []string{
+				"key", "secret", "token", "password", "passphrase", "credential", "service-account", "authorization",
+			} {
+				soundsSecret := strings.Contains(strings.TrimPrefix(header, "x-portkey-"), word)
+				if soundsSecret && !sensitive && !slices.Contains(namesOfKeys, header) {
+					t.Errorf("name contains %q, but its tag has no secret", word)
+				}
+			}
+		})
 	})
 	for _, name := range portkey.SensitiveHeaders() {
 		if strings.HasPrefix(name, "X-Portkey-") && !slices.Contains(fields, name) {
-			t.Errorf("%s has no field", name)
+			t.Errorf("%s is in SensitiveHeaders, but has no field", name)
 		}
 	}
 }
 
-// secretConfig has a secret in each text of a config, one of its targets and what is theirs.
+// secretConfig returns a config and a target with a secret in each text, list and map.
 func secretConfig() portkey.ConfigObject {
-	var c, target portkey.ConfigObject
-	for _, c := range []*portkey.ConfigObject{&c, &target} {
+	var config, target portkey.ConfigObject
+	for _, c := range []*portkey.ConfigObject{&config, &target} {
 		v := reflect.ValueOf(c).Elem()
 		for i := range v.NumField() {
 			switch f := v.Field(i); f.Interface().(type) {
@@ -101,45 +116,73 @@ func secretConfig() portkey.ConfigObject {
 			}
 		}
 	}
-	c.Targets = []portkey.ConfigObject{target}
-	return c
+	config.Targets = []portkey.ConfigObject{target}
+	return config
 }
 
-// printables are values of the package, and values made of them, that hold a
-// secret. wire are those whose JSON is their wire form, with the secrets.
-func printables(t *testing.T) (all, wire map[string]any) {
+// secretConfigs returns configs that contain a secret, alone and in other values.
+// Their JSON is what the gateway receives, and is not redacted.
+func secretConfigs() map[string]any {
+	text, object := portkey.ConfigJSON(`{"api_key":"`+secret+`"}`), secretConfig()
+	return map[string]any{
+		"ConfigJSON":        text,
+		"ConfigSlug":        portkey.ConfigSlug(`["` + secret + `"]`),
+		"ConfigObject":      object,
+		"*ConfigObject":     &object,
+		"slice of Configs":  []portkey.Config{text, object},
+		"map of Configs":    map[string]portkey.Config{"k": object},
+		"struct of Configs": struct{ C, O portkey.Config }{text, &object},
+	}
+}
+
+// secretValues returns values that contain a secret, which neither fmt, log/slog nor encoding/json may show.
+func secretValues(t *testing.T) map[string]any {
+	t.Helper()
+	all := map[string]any{}
+	maps.Copy(all, secretOptionsAndHeaders())
+	maps.Copy(all, secretTransports(t))
+	maps.Copy(all, secretContexts(t))
+	for name, err := range secretErrors(t) {
+		if err == nil {
+			t.Errorf("%s: got no error", name)
+		}
+		all["error: "+name] = err
+		all["wrapped error: "+name] = fmt.Errorf("chat: %w", errors.Join(io.EOF, err))
+	}
+	return all
+}
+
+func secretOptionsAndHeaders() map[string]any {
 	h := secretHeaders()
-	opts := portkey.Options{BaseURL: "https://u:" + secret + "@gw", Headers: h, Upstreams: []portkey.Upstream{{BaseURL: "https://u:" + secret + "@up"}}}
-	good := h
-	good.CustomHost, good.Vertex.ServiceAccountJSON = "", `{"private_key":"`+secret+`"}`
-	tr := newTransport(t, nil, portkey.Options{Headers: good})
-	trValue := reflect.ValueOf(tr).Elem().Interface()
+	pointer := &h
+	upstreams := []portkey.Upstream{{BaseURL: "https://u:" + secret + "@up"}}
+	opts := portkey.Options{BaseURL: "https://u:" + secret + "@gw", Headers: h, Upstreams: upstreams}
 	type nested struct {
 		A any
 		H portkey.Headers
 		P *portkey.Headers
 	}
-	pointer := &h
-	all = map[string]any{
-		"Headers": h, "*Headers": &h, "**Headers": &pointer,
-		"Options": opts, "*Options": &opts, "*Transport": tr, "Transport": trValue,
-		"unexported": struct{ t any }{trValue}, "unexported pointer": struct{ t any }{tr},
-		"Upstream": opts.Upstreams[0], "*Upstream": &opts.Upstreams[0], "slice of Upstreams": opts.Upstreams,
-		"slug in Headers":         portkey.Headers{Config: portkey.ConfigSlug(`["` + secret + `"]`)},
-		"ConfigObject in Headers": portkey.Headers{Config: secretConfig()},
-		"struct":                  nested{h, h, &h}, "pointer to a struct": &nested{&h, h, &h}, "struct of structs": struct{ N []nested }{[]nested{{A: h.AWS}}},
-		"slice": []portkey.Headers{h}, "slice of pointers": []*portkey.Headers{&h}, "array": [1]portkey.Headers{h}, "slice of any": []any{h, &h, opts.Upstreams},
-		"map": map[string]portkey.Headers{"k": h}, "map of any": map[string]any{"k": &h}, "key of a map": map[portkey.AWS]bool{h.AWS: true},
-		"http.Client": &http.Client{Transport: tr}, "*http.Client": http.Client{Transport: tr},
-		"HeadersFromContext": portkey.HeadersFromContext(portkey.WithHeaders(t.Context(), good)),
-	}
-	if tr, ok := tr.(*portkey.Transport); ok { // go-openai's own token is go-openai's affair
-		all["openai.ClientConfig"] = portkey.OpenAIConfig("", tr)
-		wrapped, err := portkey.WrapOpenAIConfig(openai.ClientConfig{HTTPClient: doerFunc(nil)}, portkey.Options{Headers: good})
-		if err != nil {
-			t.Fatal(err)
-		}
-		all["openai.ClientConfig wrapped"], all["openai.Client"] = wrapped, openai.NewClientWithConfig(wrapped)
+	all := map[string]any{
+		"Headers":                h,
+		"*Headers":               pointer,
+		"**Headers":              &pointer,
+		"Headers with a slug":    portkey.Headers{Config: portkey.ConfigSlug(`["` + secret + `"]`)},
+		"Headers with an object": portkey.Headers{Config: secretConfig()},
+		"Options":                opts,
+		"*Options":               &opts,
+		"Upstream":               upstreams[0],
+		"*Upstream":              &upstreams[0],
+		"slice of Upstreams":     upstreams,
+		"struct":                 nested{h, h, &h},
+		"pointer to a struct":    &nested{&h, h, &h},
+		"struct of structs":      struct{ N []nested }{[]nested{{A: h.AWS}}},
+		"slice":                  []portkey.Headers{h},
+		"slice of pointers":      []*portkey.Headers{&h},
+		"slice of any":           []any{h, &h, upstreams},
+		"array":                  [1]portkey.Headers{h},
+		"map":                    map[string]portkey.Headers{"k": h},
+		"map of any":             map[string]any{"k": &h},
+		"map key":                map[portkey.AWS]bool{h.AWS: true},
 	}
 	groups := reflect.ValueOf(&h).Elem()
 	for i := range groups.NumField() {
@@ -147,68 +190,107 @@ func printables(t *testing.T) (all, wire map[string]any) {
 			all[f.Type().Name()], all["*"+f.Type().Name()] = f.Interface(), f.Addr().Interface()
 		}
 	}
+	return all
+}
 
-	// Contexts, and what is derived from them.
-	good.Metadata, good.TraceID = portkey.Metadata{"a": secret}, secret
+func secretTransports(t *testing.T) map[string]any {
+	t.Helper()
+	opts := portkey.Options{Headers: validSecretHeaders()}
+	tr := newTransport(t, nil, opts)
+	value := reflect.ValueOf(tr).Elem().Interface()
+	all := map[string]any{
+		"Transport":          value,
+		"*Transport":         tr,
+		"unexported":         struct{ t any }{value},
+		"unexported pointer": struct{ t any }{tr},
+		"http.Client":        http.Client{Transport: tr},
+		"*http.Client":       &http.Client{Transport: tr},
+	}
+	if tr, ok := tr.(*portkey.Transport); ok { // not so with the build tag naive
+		wrapped, err := portkey.WrapOpenAIConfig(openai.ClientConfig{HTTPClient: doerFunc(nil)}, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all["openai.ClientConfig"] = portkey.OpenAIConfig("", tr) // go-openai does not redact its own token
+		all["wrapped openai.ClientConfig"] = wrapped
+		all["openai.Client"] = openai.NewClientWithConfig(wrapped)
+	}
+	return all
+}
+
+func secretContexts(t *testing.T) map[string]any {
+	t.Helper()
+	h := validSecretHeaders()
+	all := map[string]any{"HeadersFromContext": portkey.HeadersFromContext(portkey.WithHeaders(t.Context(), h))}
+	h.Metadata, h.TraceID = portkey.Metadata{"a": secret}, secret
 	info := portkey.ResponseInfo{TraceID: secret}
 	type key struct{}
 	for name, ctx := range map[string]context.Context{
-		"WithTrace": portkey.WithTrace(t.Context(), secret), "WithMetadata": portkey.WithMetadata(t.Context(), good.Metadata),
-		"WithHeaders": portkey.WithHeaders(t.Context(), good), "WithHeaders of bad ones": portkey.WithHeaders(t.Context(), h),
-		"WithResponseInfo": portkey.WithResponseInfo(t.Context(), &info),
+		"WithTrace":                    portkey.WithTrace(t.Context(), secret),
+		"WithMetadata":                 portkey.WithMetadata(t.Context(), h.Metadata),
+		"WithHeaders":                  portkey.WithHeaders(t.Context(), h),
+		"WithHeaders, invalid headers": portkey.WithHeaders(t.Context(), secretHeaders()),
+		"WithResponseInfo":             portkey.WithResponseInfo(t.Context(), &info),
 	} {
-		cancelled, cancel := context.WithTimeout(ctx, time.Hour)
+		canceled, cancel := context.WithTimeout(ctx, time.Hour)
 		cancel()
-		all[name], all["a value on "+name], all["a timeout on "+name] = ctx, context.WithValue(ctx, key{}, "v"), cancelled
-		all["a request of "+name] = newRequest(t, ctx, "GET", openAIChat, "")
+		all[name] = ctx
+		all[name+", then WithValue"] = context.WithValue(ctx, key{}, "v")
+		all[name+", then WithTimeout"] = canceled
+		all[name+", request"] = newRequest(t, ctx, "GET", openAIChat, "")
 	}
+	return all
+}
 
-	// Errors, as they are and as a client wraps them.
-	errs := []error{secretConfig().Validate()}
-	for _, tt := range invalidHeaders[:12] {
-		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: tt.headers})
-		errs = append(errs, err)
-	}
-	for _, opts := range []portkey.Options{
-		{BaseURL: "http://u:" + secret + "@gw"}, {BaseURL: secret}, {Upstreams: opts.Upstreams, Headers: good}, {Upstreams: []portkey.Upstream{{BaseURL: "http://a", Provider: secret + "\n"}}, Headers: good},
-	} {
+// secretErrors returns errors about values that contain a secret.
+func secretErrors(t *testing.T) map[string]error {
+	t.Helper()
+	all := map[string]error{"Validate": secretConfig().Validate()}
+	newTransportError := func(opts portkey.Options) error {
 		_, err := portkey.NewTransport(nil, opts)
-		errs = append(errs, err)
+		return err
 	}
-	base := roundTripperFunc(func(*http.Request) (*http.Response, error) { return nil, io.EOF })
+	for _, tt := range invalidHeaders[:12] {
+		all[tt.name] = newTransportError(portkey.Options{BaseURL: "http://gw.example", Headers: tt.headers})
+	}
+	upstreams := func(u portkey.Upstream) portkey.Options {
+		return portkey.Options{Headers: validSecretHeaders(), Upstreams: []portkey.Upstream{u}}
+	}
+	all["BaseURL with a password"] = newTransportError(portkey.Options{BaseURL: "http://u:" + secret + "@gw"})
+	all["BaseURL that is not a URL"] = newTransportError(portkey.Options{BaseURL: secret})
+	all["Upstream with a password"] = newTransportError(upstreams(
+		portkey.Upstream{BaseURL: "https://u:" + secret + "@up"},
+	))
+	all["Upstream with an invalid provider"] = newTransportError(upstreams(
+		portkey.Upstream{BaseURL: "http://a", Provider: secret + "\n"},
+	))
+
+	base := &recorder{respond: func(*http.Request) (*http.Response, error) { return nil, io.EOF }}
 	c := &http.Client{Transport: newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"})}
-	for _, ctx := range []context.Context{
-		portkey.WithTrace(t.Context(), secret+"\n"), portkey.WithMetadata(t.Context(), portkey.Metadata{"a": secret + "\xff"}), portkey.WithHeaders(t.Context(), portkey.Headers{APIKey: secret + "\n"}),
+	for name, ctx := range map[string]context.Context{
+		"WithTrace":    portkey.WithTrace(t.Context(), secret+"\n"),
+		"WithMetadata": portkey.WithMetadata(t.Context(), portkey.Metadata{"a": secret + "\xff"}),
+		"WithHeaders":  portkey.WithHeaders(t.Context(), portkey.Headers{APIKey: secret + "\n"}),
 	} {
-		_, err := c.Do(newRequest(t, ctx, "POST", openAIChat, `{"prompt":"`+secret+`"}`))
-		errs = append(errs, err)
+		_, all[name] = c.Do(newRequest(t, ctx, "POST", openAIChat, `{"prompt":"`+secret+`"}`))
 	}
 	req := newRequest(t, t.Context(), "GET", "http://elsewhere.example/v1", "")
 	ownHeaders(req.Header)
-	_, err := c.Do(req)
-	_, direct := c.Transport.RoundTrip(newRequest(t, t.Context(), "GET", "http://u:"+secret+"@elsewhere.example/v1?k="+secret, ""))
-	for i, err := range append(errs, err, direct) {
-		if err == nil {
-			t.Errorf("error %d is none", i)
-		}
-		all[fmt.Sprint("error ", i)], all[fmt.Sprint("error wrapped ", i)] = err, fmt.Errorf("chat: %w", errors.Join(io.EOF, err))
-	}
-
-	object := secretConfig()
-	wire = map[string]any{
-		"ConfigJSON": h.Config, "ConfigSlug": portkey.ConfigSlug(`["` + secret + `"]`), "ConfigObject": object, "*ConfigObject": &object,
-		"slice of Configs": []portkey.Config{h.Config, object}, "map of Configs": map[string]portkey.Config{"k": object},
-		"struct of Configs": struct{ C, O portkey.Config }{h.Config, &object},
-	}
-	return all, wire
+	_, all["unknown host"] = c.Do(req)
+	req = newRequest(t, t.Context(), "GET", "http://u:"+secret+"@elsewhere.example/v1?k="+secret, "")
+	_, all["unknown host, secrets in the URL"] = c.Transport.RoundTrip(req)
+	return all
 }
 
-func checkPrinted(t *testing.T, name string, out ...string) {
+// checkRedacted checks that none of the outputs contains the secret in any encoding of fmt.
+func checkRedacted(t *testing.T, how string, outputs ...string) {
 	t.Helper()
-	for _, s := range out {
-		for _, leak := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprint([]byte(secret))} {
-			if strings.Contains(s, leak) {
-				t.Errorf("%s is printed with its secret: %s", name, s)
+	for _, output := range outputs {
+		for _, leak := range []string{
+			secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprint([]byte(secret)),
+		} {
+			if strings.Contains(output, leak) {
+				t.Errorf("%s shows the secret: %s", how, output)
 				return
 			}
 		}
@@ -217,55 +299,80 @@ func checkPrinted(t *testing.T, name string, out ...string) {
 
 func TestNothingPrintsASecret(t *testing.T) {
 	t.Parallel()
-	all, wire := printables(t)
-	both := maps.Clone(all)
-	maps.Copy(both, wire)
-	for _, name := range slices.Sorted(maps.Keys(both)) {
-		v := both[name]
-		verbs := []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%e", "%c", "%U", "%T", "%z", "% x", "%10.3v", "%[2]v %[1]d"}
-		if reflect.ValueOf(v).Kind() == reflect.Pointer {
-			verbs = append(verbs, "%p") // of another kind fmt prints the parts, and asks no method
-		}
-		switch v.(type) {
-		case context.Context, http.RoundTripper, *http.Client, error:
-			verbs = append(verbs, "%w") // so it does here, and of what is no parameter that must show nothing
-		}
-		for _, verb := range verbs {
-			checkPrinted(t, name+" "+verb, fmt.Sprintf(verb, v))
-		}
-		var text bytes.Buffer
-		slog.New(slog.NewTextHandler(&text, nil)).Info("m", "v", v, slog.Group("g", "v", v))
-		checkPrinted(t, name, text.String(), fmt.Sprint(v), fmt.Sprintln(v), recovered(v))
-		if v, ok := v.(slog.LogValuer); ok {
-			checkPrinted(t, name, v.LogValue().String(), fmt.Sprint(v.LogValue().Resolve().Any()))
-		}
+	values, configs := secretValues(t), secretConfigs()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		t.Run(name, func(t *testing.T) {
+			v := values[name]
+			checkPrintsRedacted(t, v)
+			checkRedacted(t, "slog's JSON handler", logged(v, func(w io.Writer) slog.Handler {
+				return slog.NewJSONHandler(w, nil)
+			}))
+			text, err := json.Marshal(v)
+			checkRedacted(t, "encoding/json", string(text), fmt.Sprint(err))
+		})
 	}
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		b, err := json.Marshal(all[name])
-		var log bytes.Buffer
-		slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "v", all[name], slog.Group("g", "v", all[name]))
-		checkPrinted(t, name+" as JSON", string(b), fmt.Sprint(err), log.String())
+	for _, name := range slices.Sorted(maps.Keys(configs)) {
+		t.Run(name, func(t *testing.T) { checkPrintsRedacted(t, configs[name]) })
 	}
-	for _, name := range []string{"ConfigJSON", "ConfigSlug", "ConfigObject", "*ConfigObject"} { // logged by themselves, they are no JSON
-		var log bytes.Buffer
-		slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "v", wire[name], slog.Group("g", "v", wire[name]))
-		checkPrinted(t, name+" logged as JSON", log.String())
+	// A config is logged by its LogValue; slog's JSON handler encodes only the values around a config.
+	for _, name := range []string{"ConfigJSON", "ConfigSlug", "ConfigObject", "*ConfigObject"} {
+		t.Run(name+" as JSON", func(t *testing.T) {
+			checkRedacted(t, "slog's JSON handler", logged(configs[name], func(w io.Writer) slog.Handler {
+				return slog.NewJSONHandler(w, nil)
+			}))
+		})
 	}
 }
 
-// recovered is what a server logs of a handler that panics.
-func recovered(v any) (log string) {
+// checkPrintsRedacted checks v's output by fmt, by slog's text handler and in the message of a recovered panic.
+func checkPrintsRedacted(t *testing.T, v any) {
+	t.Helper()
+	verbs := []string{
+		"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%e", "%c", "%U", "%T", "%z", "% x", "%10.3v",
+		"%[2]v %[1]d",
+	}
+	// fmt formats %p and a misplaced %w without calling Format: it prints the fields of a value,
+	// but not what they point to.
+	if reflect.ValueOf(v).Kind() == reflect.Pointer {
+		verbs = append(verbs, "%p")
+	}
+	switch v.(type) {
+	case context.Context, http.RoundTripper, *http.Client, error:
+		verbs = append(verbs, "%w")
+	}
+	for _, verb := range verbs {
+		checkRedacted(t, verb, fmt.Sprintf(verb, v))
+	}
+	checkRedacted(t, "Print", fmt.Sprint(v), fmt.Sprintln(v))
+	checkRedacted(t, "panic", panicMessage(v))
+	checkRedacted(t, "slog's text handler", logged(v, func(w io.Writer) slog.Handler {
+		return slog.NewTextHandler(w, nil)
+	}))
+	if v, ok := v.(slog.LogValuer); ok {
+		checkRedacted(t, "LogValue", v.LogValue().String(), fmt.Sprint(v.LogValue().Resolve().Any()))
+	}
+}
+
+// logged returns the log of v by slog, alone and in a group.
+func logged(v any, newHandler func(io.Writer) slog.Handler) string {
+	var log bytes.Buffer
+	slog.New(newHandler(&log)).Info("m", "v", v, slog.Group("g", "v", v))
+	return log.String()
+}
+
+// panicMessage returns the log of net/http's server for a handler that panics with v.
+func panicMessage(v any) (log string) {
 	defer func() { log = fmt.Sprintf("http: panic serving: %v", recover()) }()
 	panic(v)
 }
 
-// What the runtime prints of a panic that nobody recovers, in a process of its own.
+// The runtime prints a panic that is not recovered without fmt. A child process panics with every value.
 func TestPanicShowsNoSecret(t *testing.T) {
 	const child = "PORTKEY_TEST_PANIC"
-	all, wire := printables(t)
-	maps.Copy(all, wire)
+	all := secretValues(t)
+	maps.Copy(all, secretConfigs())
 	if os.Getenv(child) != "" {
-		go panicWith(slices.Collect(maps.Values(all)))
+		go panicWith(slices.Collect(maps.Values(all))) // package testing recovers a panic of this goroutine
 		select {}
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestPanicShowsNoSecret$")
@@ -274,144 +381,192 @@ func TestPanicShowsNoSecret(t *testing.T) {
 	if n := strings.Count(string(out), "panic: "); err == nil || n < len(all) {
 		t.Fatalf("got %v and %d panics, want %d: %s", err, n, len(all), out)
 	}
-	for _, line := range strings.Split(string(out), "\n") {
-		checkPrinted(t, "a panic", line)
+	for line := range strings.SplitSeq(string(out), "\n") {
+		checkRedacted(t, "panic", line)
 	}
 }
 
-// panicWith panics with all, each while the one before is under way: the runtime
-// prints the whole chain.
-func panicWith(all []any) {
-	if len(all) > 0 {
-		defer panicWith(all[1:])
-		panic(all[0])
+// panicWith panics with each value while the panic of the one before is running: the runtime prints them all.
+func panicWith(values []any) {
+	if len(values) > 0 {
+		defer panicWith(values[1:])
+		panic(values[0])
 	}
 }
 
-func TestPrintedHeadersAreUseful(t *testing.T) {
+func TestPrintedHeadersShowWhatIsNotSecret(t *testing.T) {
 	t.Parallel()
 	h := portkey.Headers{
-		APIKey: secret, Provider: "openai", Config: portkey.ConfigSlug("pc-1"), Metadata: portkey.Metadata{"b": "2", "a": "1"},
-		Debug: portkey.Bool(false), AWS: portkey.AWS{Region: "eu-1", SessionToken: secret}, Extra: map[string]string{"X-Tenant": "t"},
+		APIKey: secret, Provider: "openai", Config: portkey.ConfigSlug("pc-1"),
+		Metadata: portkey.Metadata{"b": "2", "a": "1"}, Debug: portkey.Bool(false),
+		AWS: portkey.AWS{Region: "eu-1", SessionToken: secret}, Extra: map[string]string{"X-Tenant": "t"},
 	}
-	const want = `portkey.Headers{x-portkey-api-key: "[redacted]", x-portkey-provider: "openai", x-portkey-config: "pc-1", ` +
-		`x-portkey-metadata: "{\"a\":\"1\",\"b\":\"2\"}", x-portkey-debug: "false", x-portkey-aws-region: "eu-1", ` +
-		`x-portkey-aws-session-token: "[redacted]", x-tenant: "[redacted]"}`
-	if got := fmt.Sprint(h); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-	b, err := json.Marshal(h.AWS)
-	if got, want := string(b), `{"x-portkey-aws-region":"eu-1","x-portkey-aws-session-token":"[redacted]"}`; got != want || err != nil {
-		t.Errorf("got %s, %v, want %s", got, err, want)
-	}
-	tr := newTransport(t, nil, portkey.Options{BaseURL: "http://gw.example/v1", Headers: h})
-	if got, want := fmt.Sprint(tr), "portkey.Transport{gateway: http://gw.example/v1, headers: [x-portkey-api-key "; !strings.HasPrefix(got, want) {
-		t.Errorf("got %s, want it to begin with %s", got, want)
-	}
-}
-
-func TestConfigJSONsOwnJSONIsItsWireForm(t *testing.T) {
-	t.Parallel()
-	b, err := json.Marshal(portkey.ConfigJSON(`{ "a": 1 }`))
-	if string(b) != `{"a":1}` || err != nil {
-		t.Errorf("got %s, %v", b, err)
-	}
-	if b, err := json.Marshal(portkey.ConfigJSON(secret)); err == nil || strings.Contains(err.Error(), secret) {
-		t.Errorf("got %s, %v, want an error without the value", b, err)
-	}
-}
-
-func TestSensitiveHeadersAreTheCallers(t *testing.T) {
-	t.Parallel()
-	names := portkey.SensitiveHeaders()
-	for _, want := range []string{
-		"X-Portkey-Api-Key", "X-Portkey-Virtual-Key", "X-Portkey-Config", "X-Portkey-Aws-Secret-Access-Key",
-		"X-Portkey-Aws-Session-Token", "X-Portkey-Aws-Access-Key-Id", "Authorization", "Api-Key", "X-Api-Key",
-	} {
-		if !slices.Contains(names, want) {
-			t.Errorf("%s is missing from %v", want, names)
+	t.Run("fmt", func(t *testing.T) {
+		const want = `portkey.Headers{x-portkey-api-key: "[redacted]", x-portkey-provider: "openai", ` +
+			`x-portkey-config: "pc-1", x-portkey-metadata: "{\"a\":\"1\",\"b\":\"2\"}", x-portkey-debug: "false", ` +
+			`x-portkey-aws-region: "eu-1", x-portkey-aws-session-token: "[redacted]", x-tenant: "[redacted]"}`
+		if got := fmt.Sprint(h); got != want {
+			t.Errorf("got %s, want %s", got, want)
 		}
-	}
-	names[0] = "changed"
-	if slices.Contains(portkey.SensitiveHeaders(), "changed") {
-		t.Error("a change of the slice is seen by others")
-	}
-}
-
-func TestPrintedValueThatCannotBeSentIsNotShown(t *testing.T) {
-	t.Parallel()
-	for _, h := range []portkey.Headers{
-		{Metadata: portkey.Metadata{"k": secret + "\xff"}}, {SpanID: secret + "\n"}, {CustomHost: "ftp://" + secret},
-		{Config: portkey.ConfigSlug(`{"api_key":"` + secret + `"}`)},
-	} {
-		if got := fmt.Sprint(h); strings.Contains(got, secret) || !strings.Contains(got, "[invalid]") && !strings.Contains(got, "[redacted]") {
-			t.Errorf("got %s, want [invalid]", got)
+	})
+	t.Run("JSON", func(t *testing.T) {
+		const want = `{"x-portkey-aws-region":"eu-1","x-portkey-aws-session-token":"[redacted]"}`
+		if got, err := json.Marshal(h.AWS); string(got) != want || err != nil {
+			t.Errorf("got %s, %v, want %s", got, err, want)
 		}
-	}
+	})
+	t.Run("Transport", func(t *testing.T) {
+		const want = "portkey.Transport{gateway: http://gw.example/v1, headers: [x-portkey-api-key "
+		tr := newTransport(t, nil, portkey.Options{BaseURL: "http://gw.example/v1", Headers: h})
+		if got := fmt.Sprint(tr); !strings.HasPrefix(got, want) {
+			t.Errorf("got %s, want the prefix %s", got, want)
+		}
+	})
+	t.Run("zero Transport", func(t *testing.T) {
+		got := fmt.Sprint(portkey.Transport{})
+		if !strings.HasPrefix(got, "portkey.Transport{") || strings.Contains(got, "PANIC") {
+			t.Errorf("got %s, want portkey.Transport{...}", got)
+		}
+	})
 }
 
-func TestLoggedHeadersAreUseful(t *testing.T) {
+func TestLoggedHeadersShowWhatIsNotSecret(t *testing.T) {
 	t.Parallel()
-	h := portkey.Headers{APIKey: secret, Provider: "openai", AWS: portkey.AWS{Region: "eu-1", SessionToken: secret}}
+	h := portkey.Headers{
+		APIKey: secret, Provider: "openai", AWS: portkey.AWS{Region: "eu-1", SessionToken: secret},
+	}
 	opts := portkey.Options{BaseURL: "http://gw.example", Headers: h}
-	var text, jsonLog bytes.Buffer
-	for _, handler := range []slog.Handler{slog.NewTextHandler(&text, nil), slog.NewJSONHandler(&jsonLog, nil)} {
-		slog.New(handler).Info("m", "h", h, "aws", h.AWS, "opts", opts)
-	}
-	for _, want := range []string{`h.x-portkey-api-key=[redacted] h.x-portkey-provider=openai `, ` aws.x-portkey-aws-region=eu-1 aws.x-portkey-aws-session-token=[redacted] `} {
-		if !strings.Contains(text.String(), want) {
-			t.Errorf("got %s, want it to contain %s", &text, want)
-		}
-	}
-	for _, want := range []string{`"h":{"x-portkey-api-key":"[redacted]","x-portkey-provider":"openai",`, `"opts":"portkey.Options{BaseURL: `} {
-		if !strings.Contains(jsonLog.String(), want) {
-			t.Errorf("got %s, want it to contain %s", &jsonLog, want)
-		}
+	var textLog, jsonLog bytes.Buffer
+	for _, tt := range []struct {
+		name    string
+		handler slog.Handler
+		log     *bytes.Buffer
+		want    []string
+	}{
+		{
+			"text", slog.NewTextHandler(&textLog, nil), &textLog,
+			[]string{
+				`h.x-portkey-api-key=[redacted] h.x-portkey-provider=openai `,
+				` aws.x-portkey-aws-region=eu-1 aws.x-portkey-aws-session-token=[redacted] `,
+			},
+		},
+		{
+			"JSON", slog.NewJSONHandler(&jsonLog, nil), &jsonLog,
+			[]string{
+				`"h":{"x-portkey-api-key":"[redacted]","x-portkey-provider":"openai",`,
+				`"opts":"portkey.Options{BaseURL: `,
+			},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			slog.New(tt.handler).Info("m", "h", h, "aws", h.AWS, "opts", opts)
+			for _, want := range tt.want {
+				if got := tt.log.String(); !strings.Contains(got, want) {
+					t.Errorf("got %s, want it to contain %s", got, want)
+				}
+			}
+		})
 	}
 }
 
-func TestPrintedOptionsAreUseful(t *testing.T) {
+func TestPrintedOptionsShowWhatIsNotSecret(t *testing.T) {
 	t.Parallel()
 	opts := portkey.Options{NewTraceID: noTrace, Upstreams: []portkey.Upstream{
 		{BaseURL: "https://a.example", Provider: "a\nb"}, {BaseURL: "a.example"}, {BaseURL: "https://c.example"},
 	}}
-	const want = `portkey.Options{BaseURL: "", Headers: portkey.Headers{}, Upstreams: ["a\nb" at "https://a.example", "" at [invalid], "" at "https://c.example"], ` +
+	const want = `portkey.Options{BaseURL: "", Headers: portkey.Headers{}, ` +
+		`Upstreams: ["a\nb" at "https://a.example", "" at [invalid], "" at "https://c.example"], ` +
 		`Filter: false, NewTraceID: true}`
 	if got := fmt.Sprint(opts); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-	if got := fmt.Sprint(portkey.Transport{}); !strings.HasPrefix(got, "portkey.Transport{") || strings.Contains(got, "PANIC") {
-		t.Errorf("got %s for a zero Transport", got)
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
-func TestPrintedOrderIsTheSameEachTime(t *testing.T) {
+// A value that cannot be sent may be a secret in the wrong field.
+func TestPrintedHeadersHideInvalidValues(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		headers portkey.Headers
+	}{
+		{"metadata", portkey.Headers{Metadata: portkey.Metadata{"k": secret + "\xff"}}},
+		{"span ID", portkey.Headers{SpanID: secret + "\n"}},
+		{"custom host", portkey.Headers{CustomHost: "ftp://" + secret}},
+		{"config slug", portkey.Headers{Config: portkey.ConfigSlug(`{"api_key":"` + secret + `"}`)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := fmt.Sprint(tt.headers)
+			if strings.Contains(got, secret) || !strings.Contains(got, "[invalid]") && !strings.Contains(got, "[redacted]") {
+				t.Errorf("got %s, want [invalid] or [redacted]", got)
+			}
+		})
+	}
+}
+
+func TestPrintedHeadersAreSorted(t *testing.T) {
 	t.Parallel()
 	h := portkey.Headers{Extra: map[string]string{"x-d": "1", "x-b": "1", "x-a": "1", "x-c": "1"}}
-	for range 20 {
-		const want = `portkey.Headers{x-a: "[redacted]", x-b: "[redacted]", x-c: "[redacted]", x-d: "[redacted]"}`
-		if got := fmt.Sprint(h); got != want {
-			t.Fatalf("got  %s\nwant %s", got, want)
+	const (
+		wantHeaders   = `portkey.Headers{x-a: "[redacted]", x-b: "[redacted]", x-c: "[redacted]", x-d: "[redacted]"}`
+		wantTransport = "portkey.Transport{gateway: http://gw.example, headers: [x-a x-b x-c x-d]}"
+	)
+	for range 20 { // map iteration order is random
+		if got := fmt.Sprint(h); got != wantHeaders {
+			t.Fatalf("got %s, want %s", got, wantHeaders)
 		}
 		tr := newTransport(t, nil, portkey.Options{BaseURL: "http://gw.example", Headers: h})
-		if got, want := fmt.Sprint(tr), "portkey.Transport{gateway: http://gw.example, headers: [x-a x-b x-c x-d]}"; got != want {
-			t.Fatalf("got  %s\nwant %s", got, want)
-		}
-		if names := portkey.SensitiveHeaders(); !slices.IsSorted(names) || !slices.Contains(names, "X-Goog-Api-Key") {
-			t.Fatalf("got %v, want all in order", names)
+		if got := fmt.Sprint(tr); got != wantTransport {
+			t.Fatalf("got %s, want %s", got, wantTransport)
 		}
 	}
 }
 
-func TestConfigObjectAsASlugByMistakeIsNotMarshaled(t *testing.T) {
+func TestConfigJSONIsEncodedAsItself(t *testing.T) {
 	t.Parallel()
-	b, err := json.Marshal(struct{ C portkey.Config }{portkey.ConfigSlug(`{"api_key":"` + secret + `"}`)})
-	checkPrinted(t, "ConfigSlug as JSON", string(b), fmt.Sprint(err))
+	const want = `{"a":1}`
+	if got, err := json.Marshal(portkey.ConfigJSON(`{ "a": 1 }`)); string(got) != want || err != nil {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
 }
 
-func TestConfigJSONThatIsNotJSONIsNotMarshaled(t *testing.T) {
+func TestConfigJSONThatIsNotJSONIsNotEncoded(t *testing.T) {
 	t.Parallel()
-	if b, err := portkey.ConfigJSON(secret).MarshalJSON(); err == nil || strings.Contains(err.Error(), secret) {
-		t.Errorf("got %s, %v, want an error without the value", b, err)
+	for name, marshal := range map[string]func() ([]byte, error){
+		"json.Marshal": func() ([]byte, error) { return json.Marshal(portkey.ConfigJSON(secret)) },
+		"MarshalJSON":  portkey.ConfigJSON(secret).MarshalJSON,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := marshal(); err == nil || strings.Contains(err.Error(), secret) {
+				t.Errorf("got %s, %v, want an error without the value", got, err)
+			}
+		})
+	}
+}
+
+func TestConfigSlugThatIsJSONIsNotEncoded(t *testing.T) {
+	t.Parallel()
+	slug := portkey.ConfigSlug(`{"api_key":"` + secret + `"}`)
+	text, err := json.Marshal(struct{ C portkey.Config }{slug})
+	checkRedacted(t, "encoding/json", string(text), fmt.Sprint(err))
+}
+
+func TestSensitiveHeadersReturnsASortedCopy(t *testing.T) {
+	t.Parallel()
+	names := portkey.SensitiveHeaders()
+	for _, want := range []string{
+		"X-Portkey-Api-Key", "X-Portkey-Virtual-Key", "X-Portkey-Config", "X-Portkey-Aws-Secret-Access-Key",
+		"X-Portkey-Aws-Session-Token", "X-Portkey-Aws-Access-Key-Id",
+		"Authorization", "Api-Key", "X-Api-Key", "X-Goog-Api-Key",
+	} {
+		if !slices.Contains(names, want) {
+			t.Errorf("got %v, want %s in it", names, want)
+		}
+	}
+	if !slices.IsSorted(names) {
+		t.Errorf("got %v, want sorted names", names)
+	}
+	names[0] = "changed"
+	if got := portkey.SensitiveHeaders(); slices.Contains(got, "changed") {
+		t.Errorf("got %v after changing an earlier result", got)
 	}
 }
