@@ -10,56 +10,63 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-// That the gateway then calls the URL that the client asked for, is seen in
-// interop/, for every provider.
+// A test in interop/ checks, for every provider, that the real gateway calls the URL that the client asked for.
 
-func TestProvidersURLGoesToTheGateway(t *testing.T) {
+func TestProviderURLIsRoutedToTheGateway(t *testing.T) {
 	t.Parallel()
-	tests := []struct{ url, uri, provider string }{
-		// Clients and the gateway have the same base URL.
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{NewTraceID: noTrace})
+	for _, tt := range []struct{ url, wantURI, wantProvider string }{
+		// Clients and the gateway use the same base URL.
 		{"https://api.groq.com/openai/v1/chat/completions", "/v1/chat/completions", "groq"},
 		{"https://api.groq.com/openai/v1/models?a=b%20c&a=d", "/v1/models?a=b%20c&a=d", "groq"},
 		{"https://api.anthropic.com/v1/messages?beta=true", "/v1/messages?beta=true", "anthropic"},
 		{"https://api.anthropic.com/v1/messages/batches", "/v1/messages/batches", "anthropic"},
 		{"https://api.perplexity.ai/chat/completions", "/v1/chat/completions", "perplexity-ai"},
-		// Clients have something more in front, which the gateway knows for unified endpoints.
+		// Clients use a longer base URL. The gateway adds the rest for the endpoints that it translates.
 		{"https://api.together.xyz/v1/chat/completions", "/v1/chat/completions", "together-ai"},
 		{"https://api.together.xyz/v1/embeddings", "/v1/embeddings", "together-ai"},
 		{"https://api.together.xyz/v1/models", "/v1/v1/models", "together-ai"},
 		{"https://api.together.xyz/v1/files/f%2F1", "/v1/v1/files/f%2F1", "together-ai"},
 		{"https://openrouter.ai/api/v1/chat/completions", "/v1/chat/completions", "openrouter"},
 		{"https://openrouter.ai/api/v1/credits", "/v1/v1/credits", "openrouter"},
-		// One host, several base URLs: the longest that fits.
+		// One host has several base URLs: the longest that matches applies.
 		{"https://api.deepseek.com/chat/completions", "/v1/chat/completions", "deepseek"},
 		{"https://api.deepseek.com/v1/chat/completions", "/v1/chat/completions", "deepseek"},
 		{"https://api.deepseek.com/user/balance", "/v1/user/balance", "deepseek"},
 		{"https://generativelanguage.googleapis.com/v1beta/openai/chat/completions", "/v1/chat/completions", "google"},
 		{"https://generativelanguage.googleapis.com/v1beta/openai/models", "/v1/v1beta/openai/models", "google"},
-		{"https://generativelanguage.googleapis.com/v1beta/models/m:streamGenerateContent?alt=sse", "/v1/v1beta/models/m:streamGenerateContent?alt=sse", "google"},
+		{
+			"https://generativelanguage.googleapis.com/v1beta/models/m:streamGenerateContent?alt=sse",
+			"/v1/v1beta/models/m:streamGenerateContent?alt=sse", "google",
+		},
 		{"https://api.cohere.ai/compatibility/v1/embeddings", "/v1/embeddings", "cohere"},
 		{"https://api.cohere.ai/v2/rerank", "/v1/v2/rerank", "cohere"},
-	}
-	s := newServer(t, nil)
-	c := newClient(t, s, portkey.Options{NewTraceID: noTrace})
-	for _, tt := range tests {
-		do(t, c, newRequest(t, t.Context(), "POST", tt.url, "{}"))
-		got := s.last(t)
-		if got.uri != tt.uri {
-			t.Errorf("%s: got %s, want %s", tt.url, got.uri, tt.uri)
-		}
-		if h, want := got.portkeyHeaders(), (http.Header{"X-Portkey-Provider": {tt.provider}}); !reflect.DeepEqual(h, want) {
-			t.Errorf("%s: got %v, want %v", tt.url, h, want)
-		}
-		if want := strings.TrimPrefix(s.URL, "http://"); got.host != want {
-			t.Errorf("%s: got Host %s, want %s", tt.url, got.host, want)
-		}
+	} {
+		t.Run(tt.url, func(t *testing.T) {
+			do(t, c, newRequest(t, t.Context(), "POST", tt.url, "{}"))
+			got := s.last(t)
+			if got.uri != tt.wantURI {
+				t.Errorf("got URI %s, want %s", got.uri, tt.wantURI)
+			}
+			want := http.Header{"X-Portkey-Provider": {tt.wantProvider}}
+			if h := got.portkeyHeaders(); !reflect.DeepEqual(h, want) {
+				t.Errorf("got %v, want %v", h, want)
+			}
+			if want := strings.TrimPrefix(s.URL, "http://"); got.host != want {
+				t.Errorf("got Host %s, want %s", got.host, want)
+			}
+		})
 	}
 }
 
-func TestProvidersURLSaysWhatTheGatewayNeeds(t *testing.T) {
+func TestProviderURLImpliesHeaders(t *testing.T) {
 	t.Parallel()
-	azure := "https://my-res.openai.azure.com/openai"
-	workers := "https://api.cloudflare.com/client/v4/accounts/0a1b/ai"
+	const (
+		azure   = "https://my-res.openai.azure.com/openai"
+		workers = "https://api.cloudflare.com/client/v4/accounts/0a1b/ai"
+		version = "?api-version=2024-06-01"
+	)
 	azureHeaders := func(deployment, version string) http.Header {
 		h := http.Header{"X-Portkey-Provider": {"azure-openai"}, "X-Portkey-Azure-Resource-Name": {"my-res"}}
 		if deployment != "" {
@@ -70,84 +77,108 @@ func TestProvidersURLSaysWhatTheGatewayNeeds(t *testing.T) {
 		}
 		return h
 	}
-	tests := []struct {
-		url, uri string
-		want     http.Header
-	}{
-		{azure + "/deployments/gpt-3.5_x/chat/completions?api-version=2024-06-01", "/v1/chat/completions?api-version=2024-06-01", azureHeaders("gpt-3.5_x", "2024-06-01")},
-		{azure + "/deployments/dep/embeddings?x=1&api-version=2024-06-01", "/v1/embeddings?x=1&api-version=2024-06-01", azureHeaders("dep", "2024-06-01")},
-		{azure + "/deployments/dep/audio/speech?api-version=2024-06-01", "/v1/deployments/dep/audio/speech?api-version=2024-06-01", azureHeaders("dep", "")},
-		{azure + "/deployments/dep/extensions/x?api-version=2024-06-01", "/v1/deployments/dep/extensions/x?api-version=2024-06-01", azureHeaders("dep", "")},
-		{azure + "/deployments/dep/chat/completions?api-version=%0d%0aX:y", "/v1/chat/completions?api-version=%0d%0aX:y", azureHeaders("dep", "")},
-		{azure + "/deployments/dep/chat/completions", "/v1/chat/completions", azureHeaders("dep", "")},
-		{azure + "/responses?api-version=2025-03-01-preview", "/v1/responses?api-version=2025-03-01-preview", azureHeaders("", "2025-03-01-preview")},
-		{azure + "/models?api-version=2024-06-01", "/v1/models?api-version=2024-06-01", azureHeaders("", "")},
-		{azure + "/v1/chat/completions", "/v1/v1/chat/completions", azureHeaders("", "")},
-		{workers + "/v1/chat/completions", "/v1/chat/completions", http.Header{"X-Portkey-Provider": {"workers-ai"}, "X-Portkey-Workers-Ai-Account-Id": {"0a1b"}}},
-		{workers + "/run/@cf/meta/llama", "/v1/@cf/meta/llama", http.Header{"X-Portkey-Provider": {"workers-ai"}, "X-Portkey-Workers-Ai-Account-Id": {"0a1b"}}},
-		{"https://api.fireworks.ai/inference/v1/embeddings", "/v1/embeddings", http.Header{"X-Portkey-Provider": {"fireworks-ai"}}},
-		{"https://api.fireworks.ai/v1/accounts/acme/models", "/v1/models", http.Header{"X-Portkey-Provider": {"fireworks-ai"}, "X-Portkey-Fireworks-Account-Id": {"acme"}}},
-	}
+	workersHeaders := http.Header{"X-Portkey-Provider": {"workers-ai"}, "X-Portkey-Workers-Ai-Account-Id": {"0a1b"}}
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{NewTraceID: noTrace})
-	for _, tt := range tests {
-		do(t, c, newRequest(t, t.Context(), "POST", tt.url, "{}"))
-		got := s.last(t)
-		if got.uri != tt.uri {
-			t.Errorf("%s: got %s, want %s", tt.url, got.uri, tt.uri)
-		}
-		if h := got.portkeyHeaders(); !reflect.DeepEqual(h, tt.want) {
-			t.Errorf("%s: got %v, want %v", tt.url, h, tt.want)
-		}
-	}
-}
-
-// What a level says goes before the URL, and where it says another provider the
-// rest of the URL means nothing.
-func TestWhatTheURLSaysIsTheLowestLevel(t *testing.T) {
-	t.Parallel()
-	s := newServer(t, nil)
-	c := newClient(t, s, portkey.Options{NewTraceID: noTrace})
-	const url = "https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01"
 	for _, tt := range []struct {
-		headers    portkey.Headers
-		deployment string
+		url, wantURI string
+		want         http.Header
 	}{
-		{portkey.Headers{}, "dep"},
-		{portkey.Headers{Azure: portkey.Azure{DeploymentID: "mine"}}, "mine"},
-		{portkey.Headers{Provider: "azure-openai"}, "dep"},
-		{portkey.Headers{Provider: "@azure-prod"}, ""},
-		{portkey.Headers{VirtualKey: "vk"}, ""},
-		{portkey.Headers{Config: portkey.ConfigSlug("pc-1")}, ""},
-		{portkey.Headers{Config: portkey.ConfigJSON(`{"targets":[{"provider":"openai","api_key":"k"}]}`)}, ""},
-		{portkey.Headers{Config: portkey.ConfigJSON(`{"retry":{"attempts":1}}`)}, "dep"},
+		{
+			azure + "/deployments/gpt-3.5_x/chat/completions" + version,
+			"/v1/chat/completions" + version, azureHeaders("gpt-3.5_x", "2024-06-01"),
+		},
+		{
+			azure + "/deployments/dep/embeddings?x=1&api-version=2024-06-01",
+			"/v1/embeddings?x=1&api-version=2024-06-01", azureHeaders("dep", "2024-06-01"),
+		},
+		{
+			azure + "/deployments/dep/audio/speech" + version,
+			"/v1/deployments/dep/audio/speech" + version, azureHeaders("dep", ""),
+		},
+		{
+			azure + "/deployments/dep/extensions/x" + version,
+			"/v1/deployments/dep/extensions/x" + version, azureHeaders("dep", ""),
+		},
+		{
+			azure + "/deployments/dep/chat/completions?api-version=%0d%0aX:y",
+			"/v1/chat/completions?api-version=%0d%0aX:y", azureHeaders("dep", ""),
+		},
+		{azure + "/deployments/dep/chat/completions", "/v1/chat/completions", azureHeaders("dep", "")},
+		{
+			azure + "/responses?api-version=2025-03-01-preview",
+			"/v1/responses?api-version=2025-03-01-preview", azureHeaders("", "2025-03-01-preview"),
+		},
+		{azure + "/models" + version, "/v1/models" + version, azureHeaders("", "")},
+		{azure + "/v1/chat/completions", "/v1/v1/chat/completions", azureHeaders("", "")},
+		{workers + "/v1/chat/completions", "/v1/chat/completions", workersHeaders},
+		{workers + "/run/@cf/meta/llama", "/v1/@cf/meta/llama", workersHeaders},
+		{
+			"https://api.fireworks.ai/inference/v1/embeddings",
+			"/v1/embeddings", http.Header{"X-Portkey-Provider": {"fireworks-ai"}},
+		},
+		{
+			"https://api.fireworks.ai/v1/accounts/acme/models", "/v1/models",
+			http.Header{"X-Portkey-Provider": {"fireworks-ai"}, "X-Portkey-Fireworks-Account-Id": {"acme"}},
+		},
 	} {
-		do(t, c, newRequest(t, portkey.WithHeaders(t.Context(), tt.headers), "POST", url, "{}"))
-		h := s.last(t).header
-		if got := h.Get("X-Portkey-Azure-Deployment-Id"); got != tt.deployment {
-			t.Errorf("%v: got deployment %q, want %q", tt.headers, got, tt.deployment)
-		}
-		want := "res"
-		if tt.deployment == "" {
-			want = ""
-		}
-		if got := h.Get("X-Portkey-Azure-Resource-Name"); got != want {
-			t.Errorf("%v: got resource %q, want %q", tt.headers, got, want)
-		}
+		t.Run(tt.url, func(t *testing.T) {
+			do(t, c, newRequest(t, t.Context(), "POST", tt.url, "{}"))
+			got := s.last(t)
+			if got.uri != tt.wantURI {
+				t.Errorf("got URI %s, want %s", got.uri, tt.wantURI)
+			}
+			if h := got.portkeyHeaders(); !reflect.DeepEqual(h, tt.want) {
+				t.Errorf("got %v, want %v", h, tt.want)
+			}
+		})
 	}
 }
 
-func TestURLThatIsNotOfTheAPIIsRefused(t *testing.T) {
+func TestHeadersOverrideWhatTheURLImplies(t *testing.T) {
 	t.Parallel()
-	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1"})
+	s := newServer(t, nil)
+	c := newClient(t, s, portkey.Options{NewTraceID: noTrace})
+	configJSON := func(text string) portkey.Headers { return portkey.Headers{Config: portkey.ConfigJSON(text)} }
+	for _, tt := range []struct {
+		name                         string
+		headers                      portkey.Headers
+		wantDeployment, wantResource string
+	}{
+		{"no headers", portkey.Headers{}, "dep", "res"},
+		{"deployment", portkey.Headers{Azure: portkey.Azure{DeploymentID: "mine"}}, "mine", "res"},
+		{"same provider", portkey.Headers{Provider: "azure-openai"}, "dep", "res"},
+		{"config with retries only", configJSON(`{"retry":{"attempts":1}}`), "dep", "res"},
+		// If the provider is overridden, the rest of the URL has no meaning.
+		{"provider slug", portkey.Headers{Provider: "@azure-prod"}, "", ""},
+		{"virtual key", portkey.Headers{VirtualKey: "vk"}, "", ""},
+		{"config slug", portkey.Headers{Config: portkey.ConfigSlug("pc-1")}, "", ""},
+		{"config with targets", configJSON(`{"targets":[{"provider":"openai","api_key":"k"}]}`), "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			const url = "https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01"
+			do(t, c, newRequest(t, portkey.WithHeaders(t.Context(), tt.headers), "POST", url, "{}"))
+			h := s.last(t).header
+			if got := h.Get("X-Portkey-Azure-Deployment-Id"); got != tt.wantDeployment {
+				t.Errorf("got deployment %q, want %q", got, tt.wantDeployment)
+			}
+			if got := h.Get("X-Portkey-Azure-Resource-Name"); got != tt.wantResource {
+				t.Errorf("got resource %q, want %q", got, tt.wantResource)
+			}
+		})
+	}
+}
+
+func TestURLOutsideAProvidersAPIIsRejected(t *testing.T) {
+	t.Parallel()
 	for _, url := range []string{
-		// An exchange of credentials is not for the gateway.
+		// OAuth and discovery endpoints: the gateway must not see these credentials.
 		"https://api.anthropic.com/v1/oauth/token",
 		"https://api.anthropic.com/v1/OAuth/token",
 		"https://api.anthropic.com/v1/%6Fauth%2Ftoken",
 		"https://api.deepseek.com/oauth2/v3/token",
 		"https://api.perplexity.ai/.well-known/openid-configuration",
-		// The gateway would call another URL.
+		// Not reachable through the gateway, which would call another URL.
 		"https://api.fireworks.ai/inference/v1/models",
 		"https://api.cloudflare.com/client/v4/accounts/a/ai/v1/models",
 		"https://api.cloudflare.com/client/v4/user/tokens",
@@ -158,7 +189,7 @@ func TestURLThatIsNotOfTheAPIIsRefused(t *testing.T) {
 		"https://api.together.xyz/v1x",
 		"https://res.openai.azure.com/",
 		"https://res.openai.azure.com/openaix",
-		// Look-alikes.
+		// Similar to a provider's URL, but another origin or not a valid name.
 		"https://api.groq.com.evil.example/openai/v1/x",
 		"https://evilapi.groq.com/openai/v1/x",
 		"https://x.api.anthropic.com/v1/messages",
@@ -180,17 +211,18 @@ func TestURLThatIsNotOfTheAPIIsRefused(t *testing.T) {
 		"https://r%C3%A9s.openai.azure.com/openai/models",
 		"https://api.cloudflare.com/client/v4/accounts/a%2Fb/ai/run/m",
 	} {
-		req := newRequest(t, t.Context(), "POST", url, "{}")
-		_, err := tr.RoundTrip(req)
-		var routeErr *portkey.RouteError
-		if !errors.As(err, &routeErr) {
-			t.Errorf("%s: got %v, want a RouteError", url, err)
-		}
+		t.Run(url, func(t *testing.T) {
+			tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1"})
+			_, err := tr.RoundTrip(newRequest(t, t.Context(), "POST", url, "{}"))
+			var routeErr *portkey.RouteError
+			if !errors.As(err, &routeErr) {
+				t.Errorf("got %v, want a RouteError", err)
+			}
+		})
 	}
 }
 
-// An oauth in a path means something only where we know the API.
-func TestUpstreamOfOnesOwnMayBeAnything(t *testing.T) {
+func TestUpstreamTakesPrecedenceOverKnownProviders(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{NewTraceID: noTrace, Upstreams: []portkey.Upstream{
@@ -199,127 +231,187 @@ func TestUpstreamOfOnesOwnMayBeAnything(t *testing.T) {
 		{BaseURL: "https://res.openai.azure.com/openai/deployments/dep", Provider: "azure-openai"},
 		{BaseURL: "https://api.groq.com", Provider: "mine"},
 	}})
-	for _, tt := range []struct{ url, uri, provider string }{
-		{"https://api.anthropic.com/v1/oauth/token", "/v1/token", "@login"},
+	for _, tt := range []struct{ url, wantURI, wantProvider string }{
+		{"https://api.anthropic.com/v1/oauth/token", "/v1/token", "@login"}, // only refused under a known base URL
 		{"https://api.anthropic.com/v1/messages", "/v1/messages", "anthropic"},
-		// The path that this provider's clients have behind the gateway's own base URL.
+		// An Upstream of a known provider has its client path, as https://api.together.xyz/v1 has.
 		{"https://llm.example.com/v1/chat/completions", "/v1/chat/completions", "together-ai"},
 		{"https://llm.example.com/v1/models", "/v1/v1/models", "together-ai"},
-		{"https://res.openai.azure.com/openai/deployments/dep/chat/completions", "/v1/chat/completions", "azure-openai"},
+		{
+			"https://res.openai.azure.com/openai/deployments/dep/chat/completions", "/v1/chat/completions",
+			"azure-openai",
+		},
 		{"https://api.groq.com/openai/v1/chat/completions", "/v1/openai/v1/chat/completions", "mine"},
 	} {
-		do(t, c, newRequest(t, t.Context(), "POST", tt.url, "{}"))
-		if got := s.last(t); got.uri != tt.uri || got.header.Get("X-Portkey-Provider") != tt.provider {
-			t.Errorf("%s: got %s for %q, want %s for %q", tt.url, got.uri, got.header.Get("X-Portkey-Provider"), tt.uri, tt.provider)
-		}
+		t.Run(tt.url, func(t *testing.T) {
+			do(t, c, newRequest(t, t.Context(), "POST", tt.url, "{}"))
+			got := s.last(t)
+			if got.uri != tt.wantURI {
+				t.Errorf("got URI %s, want %s", got.uri, tt.wantURI)
+			}
+			if provider := got.header.Get("X-Portkey-Provider"); provider != tt.wantProvider {
+				t.Errorf("got provider %q, want %q", provider, tt.wantProvider)
+			}
+		})
 	}
 }
 
-func TestCredentialIsCarriedToWhereTheGatewayReadsIt(t *testing.T) {
+func TestCredentialIsSentWhereTheGatewayReadsIt(t *testing.T) {
 	t.Parallel()
 	const (
-		azureChat   = "https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01"
-		azureModels = "https://res.openai.azure.com/openai/models?api-version=2024-06-01"
-		claude      = "https://api.anthropic.com/v1/messages"
-		gemini      = "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"
-		forwarded   = "X-Portkey-Forward-Headers"
-		entra       = "X-Portkey-Azure-Ad-Token"
+		azureChat     = "https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01"
+		azureModels   = "https://res.openai.azure.com/openai/models?api-version=2024-06-01" // passed through by the gateway
+		anthropicChat = "https://api.anthropic.com/v1/messages"
+		geminiChat    = "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"
+		entraToken    = "X-Portkey-Azure-Ad-Token"
+		forward       = "X-Portkey-Forward-Headers"
 	)
-	held := portkey.Headers{VirtualKey: "vk"}
+	type headers = map[string]string // one value each
+	unset := portkey.Headers{}
+	virtualKey := portkey.Headers{VirtualKey: "vk"}
+	configJSON := func(text string) portkey.Headers { return portkey.Headers{Config: portkey.ConfigJSON(text)} }
 	tests := []struct {
 		name, url  string
 		headers    portkey.Headers
-		send, want map[string]string
+		send, want headers
 	}{
-		{"Azure key", azureChat, portkey.Headers{}, map[string]string{"Api-Key": "k"}, map[string]string{"Authorization": "Bearer k"}},
-		{"Azure key in another spelling", azureChat, portkey.Headers{}, map[string]string{"api-key": "k"}, map[string]string{"Authorization": "Bearer k"}},
-		{"Azure key of a call that is handed on", azureModels, portkey.Headers{}, map[string]string{"Api-Key": "k"}, map[string]string{"Api-Key": "k"}},
-		{"Azure key that is forwarded", azureChat, portkey.Headers{ForwardHeaders: []string{"api-key"}}, map[string]string{"Api-Key": "k"},
-			map[string]string{"Authorization": "Bearer k", "Api-Key": "k", forwarded: "api-key"}},
-		{"Azure key that Portkey holds", azureChat, held, map[string]string{"Api-Key": "k"}, map[string]string{}},
-		{"Azure key over one of Options", azureChat, portkey.Headers{Authorization: "Bearer o"}, map[string]string{"Api-Key": "k"}, map[string]string{"Authorization": "Bearer k"}},
-		{"Azure key of Options", azureChat, portkey.Headers{Extra: map[string]string{"Api-Key": "k"}}, nil, map[string]string{"Authorization": "Bearer k"}},
-		{"Azure key of Options, as the gateway reads it", azureChat, portkey.Headers{Authorization: "Bearer k"}, nil, map[string]string{"Authorization": "Bearer k"}},
-		{"Entra token", azureChat, portkey.Headers{}, map[string]string{"Authorization": "Bearer t"}, map[string]string{entra: "t"}},
-		{"Entra token of a call that is handed on", azureModels, portkey.Headers{}, map[string]string{"Authorization": "Bearer t"}, map[string]string{"Authorization": "Bearer t"}},
-		{"Entra token of Options", azureChat, portkey.Headers{Azure: portkey.Azure{ADToken: "o"}}, nil, map[string]string{entra: "o"}},
-		{"Azure key for another provider", azureChat, portkey.Headers{Provider: "openai"}, map[string]string{"Api-Key": "k"}, map[string]string{"Api-Key": "k"}},
-		{"Anthropic key", claude, portkey.Headers{}, map[string]string{"X-Api-Key": "k"}, map[string]string{"X-Api-Key": "k"}},
-		{"Anthropic key that Portkey holds", claude, held, map[string]string{"X-Api-Key": "k"}, map[string]string{}},
-		{"Gemini key", gemini, portkey.Headers{}, map[string]string{"X-Goog-Api-Key": "k"}, map[string]string{"X-Goog-Api-Key": "k"}},
-		{"Gemini key that Portkey holds", gemini, held, map[string]string{"X-Goog-Api-Key": "k"}, map[string]string{}},
-		// Without any, the gateway would make one of "undefined".
-		{"none", openAIChat, portkey.Headers{}, nil, map[string]string{"Authorization": ""}},
-		{"none for Azure", azureChat, portkey.Headers{}, nil, map[string]string{"Authorization": ""}},
-		{"none beside a config without a key", openAIChat, portkey.Headers{Config: portkey.ConfigJSON(`{"retry":{"attempts":1}}`)}, nil, map[string]string{"Authorization": ""}},
-		{"none beside a config with a key", openAIChat, portkey.Headers{Config: portkey.ConfigJSON(`{"api_key":"k","retry":{"attempts":1}}`)}, nil, map[string]string{}},
-		{"none beside a saved config", openAIChat, portkey.Headers{Config: portkey.ConfigSlug("pc-1")}, nil, map[string]string{}},
-		{"none beside a virtual key", openAIChat, held, nil, map[string]string{}},
-		{"none beside an @slug", openAIChat, portkey.Headers{Provider: "@mine"}, nil, map[string]string{}},
-		{"none beside an identity of Azure's", azureChat, portkey.Headers{Azure: portkey.Azure{AuthMode: "managed"}}, nil, map[string]string{}},
-		{"none but in the query", gemini + "?key=k", portkey.Headers{}, nil, map[string]string{}},
-		{"none for a provider that may need none", openAIChat, portkey.Headers{Provider: "ollama"}, nil, map[string]string{}},
+		{"Azure key", azureChat, unset, headers{"Api-Key": "k"}, headers{"Authorization": "Bearer k"}},
+		{"Azure key, lower case", azureChat, unset, headers{"api-key": "k"}, headers{"Authorization": "Bearer k"}},
+		{"Azure key, passed through", azureModels, unset, headers{"Api-Key": "k"}, headers{"Api-Key": "k"}},
+		{
+			"Azure key, forwarded", azureChat, portkey.Headers{ForwardHeaders: []string{"api-key"}},
+			headers{"Api-Key": "k"}, headers{"Authorization": "Bearer k", "Api-Key": "k", forward: "api-key"},
+		},
+		{"Azure key and a virtual key", azureChat, virtualKey, headers{"Api-Key": "k"}, headers{}},
+		{
+			"Azure key overrides Authorization", azureChat, portkey.Headers{Authorization: "Bearer o"},
+			headers{"Api-Key": "k"}, headers{"Authorization": "Bearer k"},
+		},
+		{
+			"Azure key in Extra", azureChat, portkey.Headers{Extra: headers{"Api-Key": "k"}},
+			nil, headers{"Authorization": "Bearer k"},
+		},
+		{
+			"Azure key in Authorization", azureChat, portkey.Headers{Authorization: "Bearer k"},
+			nil, headers{"Authorization": "Bearer k"},
+		},
+		{"Entra token", azureChat, unset, headers{"Authorization": "Bearer t"}, headers{entraToken: "t"}},
+		{
+			"Entra token, passed through", azureModels, unset,
+			headers{"Authorization": "Bearer t"}, headers{"Authorization": "Bearer t"},
+		},
+		{
+			"Entra token in its field", azureChat, portkey.Headers{Azure: portkey.Azure{ADToken: "o"}},
+			nil, headers{entraToken: "o"},
+		},
+		{
+			"Azure key for another provider", azureChat, portkey.Headers{Provider: "openai"},
+			headers{"Api-Key": "k"}, headers{"Api-Key": "k"},
+		},
+		{"Anthropic key", anthropicChat, unset, headers{"X-Api-Key": "k"}, headers{"X-Api-Key": "k"}},
+		{"Anthropic key and a virtual key", anthropicChat, virtualKey, headers{"X-Api-Key": "k"}, headers{}},
+		{"Gemini key", geminiChat, unset, headers{"X-Goog-Api-Key": "k"}, headers{"X-Goog-Api-Key": "k"}},
+		{"Gemini key and a virtual key", geminiChat, virtualKey, headers{"X-Goog-Api-Key": "k"}, headers{}},
+
+		// Without a credential, the gateway sends "Bearer undefined" to the provider.
+		{"no credential", openAIChat, unset, nil, headers{"Authorization": ""}},
+		{"no credential, Azure", azureChat, unset, nil, headers{"Authorization": ""}},
+		{
+			"no credential, config without a key", openAIChat, configJSON(`{"retry":{"attempts":1}}`),
+			nil, headers{"Authorization": ""},
+		},
+		{
+			"no credential, config with a key", openAIChat, configJSON(`{"api_key":"k","retry":{"attempts":1}}`),
+			nil, headers{},
+		},
+		{
+			"no credential, config slug", openAIChat, portkey.Headers{Config: portkey.ConfigSlug("pc-1")},
+			nil, headers{},
+		},
+		{"no credential, virtual key", openAIChat, virtualKey, nil, headers{}},
+		{"no credential, provider slug", openAIChat, portkey.Headers{Provider: "@mine"}, nil, headers{}},
+		{
+			"no credential, Azure managed identity", azureChat,
+			portkey.Headers{Azure: portkey.Azure{AuthMode: "managed"}}, nil, headers{},
+		},
+		{"credential in the query", geminiChat + "?key=k", unset, nil, headers{}},
+		{
+			"no credential, provider that may need none", openAIChat, portkey.Headers{Provider: "ollama"},
+			nil, headers{},
+		},
 	}
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{NewTraceID: noTrace})
 	for _, tt := range tests {
-		req := newRequest(t, portkey.WithHeaders(t.Context(), tt.headers), "POST", tt.url, "{}")
-		for key, value := range tt.send {
-			req.Header[key] = []string{value}
-		}
-		do(t, c, req)
-		got := map[string]string{}
-		for _, key := range []string{"Authorization", "Api-Key", "X-Api-Key", "X-Goog-Api-Key", entra, forwarded} {
-			if values, ok := s.last(t).header[key]; ok {
-				got[key] = strings.Join(values, " | ")
+		t.Run(tt.name, func(t *testing.T) {
+			req := newRequest(t, portkey.WithHeaders(t.Context(), tt.headers), "POST", tt.url, "{}")
+			for key, value := range tt.send {
+				req.Header[key] = []string{value}
 			}
-		}
-		if !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
-		}
+			do(t, c, req)
+			got := headers{}
+			for _, key := range []string{
+				"Authorization", "Api-Key", "X-Api-Key", "X-Goog-Api-Key", entraToken, forward,
+			} {
+				if values, ok := s.last(t).header[key]; ok {
+					got[key] = strings.Join(values, " | ")
+				}
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
 	}
 }
 
-func TestKeyInTheQueryIsDroppedWhenPortkeyHoldsOne(t *testing.T) {
+func TestKeyInTheQueryIsOmittedIfPortkeyHasOne(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{})
 	const gemini = "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"
+	googleSlug := portkey.Headers{Provider: "@google"}
 	for _, tt := range []struct {
-		url     string
-		headers portkey.Headers
-		query   string
+		name, url string
+		headers   portkey.Headers
+		wantQuery string
 	}{
-		{gemini + "?key=SECRET&alt=sse", portkey.Headers{Provider: "@google"}, "?alt=sse"},
-		{gemini + "?alt=sse&k%65y=SECRET&x=%zz", portkey.Headers{Provider: "@google"}, "?alt=sse&x=%zz"},
-		{gemini + "?key=k", portkey.Headers{Provider: "@google"}, ""},
-		{gemini + "?key=k&alt=sse", portkey.Headers{}, "?key=k&alt=sse"},
-		{"https://api.openai.com/v1/x?key=k", portkey.Headers{Provider: "@openai"}, "?key=k"}, // no credential there
+		{"first of two", gemini + "?key=SECRET&alt=sse", googleSlug, "?alt=sse"},
+		{"escaped name", gemini + "?alt=sse&k%65y=SECRET&x=%zz", googleSlug, "?alt=sse&x=%zz"},
+		{"alone", gemini + "?key=k", googleSlug, ""},
+		{"client's own credential", gemini + "?key=k&alt=sse", portkey.Headers{}, "?key=k&alt=sse"},
+		{
+			"not a credential of that provider", "https://api.openai.com/v1/x?key=k",
+			portkey.Headers{Provider: "@openai"}, "?key=k",
+		},
 	} {
-		do(t, c, newRequest(t, portkey.WithHeaders(t.Context(), tt.headers), "POST", tt.url, "{}"))
-		_, query, found := strings.Cut(s.last(t).uri, "?")
-		if found {
-			query = "?" + query
-		}
-		if query != tt.query {
-			t.Errorf("%s: got query %q, want %q", tt.url, query, tt.query)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			do(t, c, newRequest(t, portkey.WithHeaders(t.Context(), tt.headers), "POST", tt.url, "{}"))
+			_, query, found := strings.Cut(s.last(t).uri, "?")
+			if found {
+				query = "?" + query
+			}
+			if query != tt.wantQuery {
+				t.Errorf("got query %q, want %q", query, tt.wantQuery)
+			}
+		})
 	}
 }
 
-func TestRedirectWithinTheGatewayKeepsWhatTheURLSaid(t *testing.T) {
+func TestRedirectWithinTheGatewayKeepsImpliedHeaders(t *testing.T) {
 	t.Parallel()
 	var s *server
-	s = newServer(t, redirectTo(307, map[string]func() string{"/v1/chat/completions": func() string { return s.URL + "/v1/elsewhere" }}))
-	c := newClient(t, s, portkey.Options{})
-	req := newRequest(t, t.Context(), "POST", "https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01", "{}")
+	s = newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
+		"/v1/chat/completions": func() string { return s.URL + "/v1/elsewhere" },
+	}))
+	const url = "https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01"
+	req := newRequest(t, t.Context(), "POST", url, "{}")
 	req.Header.Set("Authorization", "Bearer t")
-	do(t, c, req)
+	do(t, newClient(t, s, portkey.Options{}), req)
 	all := s.all()
 	if len(all) != 2 || all[1].uri != "/v1/elsewhere" {
 		t.Fatalf("got %v, want two requests, the second for /v1/elsewhere", all)
 	}
-	if first, second := all[0].portkeyHeaders(), all[1].portkeyHeaders(); !reflect.DeepEqual(first, second) {
-		t.Errorf("got %v after the redirect, want %v", second, first)
+	if got, want := all[1].portkeyHeaders(), all[0].portkeyHeaders(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v after the redirect, want %v", got, want)
 	}
 }
