@@ -231,7 +231,7 @@ func decodeConfig(t *testing.T, text string) (c portkey.ConfigObject) {
 	return c
 }
 
-func TestValidateAcceptsWhatTheGatewayAccepts(t *testing.T) {
+func TestValidateAcceptsValidConfigs(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, config string }{
 		{"provider with key", `{"provider":"openai","api_key":"k"}`},
@@ -251,6 +251,11 @@ func TestValidateAcceptsWhatTheGatewayAccepts(t *testing.T) {
 			`{"provider":"vertex-ai","vertex_region":"r","vertex_service_account_json":{"a":"b"}}`,
 		},
 		{"guardrails", `{"input_guardrails":[{"default.contains":{}}]}`},
+		{"Triton", `{"provider":"triton"}`},
+		{"provider with custom host", `{"provider":"openai","custom_host":"https://llm.example.com/v1"}`},
+		{"forwarded headers", `{"forward_headers":["Authorization"]}`},
+		{"Azure AI endpoint", `{"provider":"azure-ai","azure_endpoint_name":"e"}`},
+		{"Azure AI deployment", `{"provider":"azure-ai","azure_deployment_name":"d"}`},
 		{
 			"one target with a weight",
 			`{"strategy":{"mode":"loadbalance"},"targets":[{"virtual_key":"vk","weight":0},{"virtual_key":"vk"}]}`,

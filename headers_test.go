@@ -20,7 +20,7 @@ import (
 
 const secret = "SYNTHETIC-SECRET"
 
-// textFields returns pointers to the fields of h that accept any text, by the header that each is sent as.
+// textFields returns pointers to the fields of h that accept any text, keyed by header.
 func textFields(h *portkey.Headers) map[string]*string {
 	return map[string]*string{
 		"x-portkey-api-key":         &h.APIKey,

@@ -135,7 +135,7 @@ func TestProviderURLImpliesHeaders(t *testing.T) {
 	}
 }
 
-func TestHeadersOverrideWhatTheURLImplies(t *testing.T) {
+func TestHeadersOverrideTheURL(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{NewTraceID: noTrace})

@@ -366,7 +366,7 @@ func panicMessage(v any) (log string) {
 	panic(v)
 }
 
-// The runtime prints a panic that is not recovered without fmt. A child process panics with every value.
+// The runtime prints an unrecovered panic itself, not through fmt. A child process panics with every value.
 func TestPanicShowsNoSecret(t *testing.T) {
 	const child = "PORTKEY_TEST_PANIC"
 	all := secretValues(t)
@@ -394,7 +394,7 @@ func panicWith(values []any) {
 	}
 }
 
-func TestPrintedHeadersShowWhatIsNotSecret(t *testing.T) {
+func TestPrintedHeadersAreReadable(t *testing.T) {
 	t.Parallel()
 	h := portkey.Headers{
 		APIKey: secret, Provider: "openai", Config: portkey.ConfigSlug("pc-1"),
@@ -430,7 +430,7 @@ func TestPrintedHeadersShowWhatIsNotSecret(t *testing.T) {
 	})
 }
 
-func TestLoggedHeadersShowWhatIsNotSecret(t *testing.T) {
+func TestLoggedHeadersAreReadable(t *testing.T) {
 	t.Parallel()
 	h := portkey.Headers{
 		APIKey: secret, Provider: "openai", AWS: portkey.AWS{Region: "eu-1", SessionToken: secret},
@@ -469,7 +469,7 @@ func TestLoggedHeadersShowWhatIsNotSecret(t *testing.T) {
 	}
 }
 
-func TestPrintedOptionsShowWhatIsNotSecret(t *testing.T) {
+func TestPrintedOptionsAreReadable(t *testing.T) {
 	t.Parallel()
 	opts := portkey.Options{NewTraceID: noTrace, Upstreams: []portkey.Upstream{
 		{BaseURL: "https://a.example", Provider: "a\nb"}, {BaseURL: "a.example"}, {BaseURL: "https://c.example"},
