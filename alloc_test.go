@@ -11,68 +11,123 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-// lean answers without allocating, and remembers the last header.
-type lean struct {
-	header http.Header
+// allocationFreeBase answers every request with the same response, so that only
+// the Transport's allocations are counted.
+type allocationFreeBase struct {
+	header http.Header // of the last request
 	resp   http.Response
 }
 
-func (l *lean) RoundTrip(r *http.Request) (*http.Response, error) {
-	l.header = r.Header
-	return &l.resp, nil
+func (b *allocationFreeBase) RoundTrip(req *http.Request) (*http.Response, error) {
+	b.header = req.Header
+	return &b.resp, nil
 }
 
-// Allocations are what a call costs on any machine. The race detector adds its own.
-func TestAllocationsOfACall(t *testing.T) {
-	const url = "https://api.openai.com/v1/chat/completions"
-	static := portkey.Headers{
+const gatewayURL = "https://gateway.example.com/portkey/v1"
+
+// manyHeaders returns options that add ten headers to each request.
+func manyHeaders() portkey.Options {
+	return portkey.Options{BaseURL: gatewayURL, Headers: portkey.Headers{
 		APIKey: "pk-123", CustomHost: "https://llm.example.com/v1", CacheNamespace: "ns", SpanName: "span",
 		StrictOpenAICompliance: portkey.Bool(false), Debug: portkey.Bool(false),
 		ForwardHeaders: []string{"X-Tenant"}, Extra: map[string]string{"X-Tenant": "t1"},
 		OpenAI: portkey.OpenAI{Organization: "org", Project: "proj"},
+	}}
+}
+
+func neverRouted(*http.Request) bool { return false }
+
+func withCallMetadata(ctx context.Context) context.Context {
+	return portkey.WithMetadata(ctx, portkey.Metadata{"_user": "u-17", "request": "r-1"})
+}
+
+func withTraceAndMetadata(ctx context.Context) context.Context {
+	return withCallMetadata(portkey.WithTrace(ctx, "0af7651916cd43dd8448eb211c80319c"))
+}
+
+// newChatRequest returns a chat completion with the headers that a client sends.
+func newChatRequest(tb testing.TB, ctx context.Context, url string) *http.Request {
+	tb.Helper()
+	body := strings.NewReader(`{"model":"m","messages":[]}`)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
+	if err != nil {
+		tb.Fatal(err)
 	}
-	perCall := portkey.Metadata{"_user": "u-17", "request": "r-1"}
-	traced := func(ctx context.Context) context.Context {
-		return portkey.WithMetadata(portkey.WithTrace(ctx, "0af7651916cd43dd8448eb211c80319c"), perCall)
+	req.Header = http.Header{
+		"Accept":        {"application/json"},
+		"Authorization": {"Bearer sk-1"},
+		"Content-Type":  {"application/json"},
 	}
-	background := context.Background()
+	return req
+}
+
+// Unlike times, allocations are the same on every machine. The race detector adds
+// some, hence the build constraint.
+func TestAllocationsPerCallAreBounded(t *testing.T) {
 	tests := []struct {
-		name   string
-		url    string
-		ctx    context.Context
-		each   func(context.Context) context.Context // the context of each call; nil: ctx
-		filter bool
-		max    float64
+		name      string
+		url       string
+		ctx       context.Context
+		callCtx   func(context.Context) context.Context // derives a context for each call; if nil, all calls use ctx
+		filter    func(*http.Request) bool
+		maxAllocs float64
 	}{
-		{name: "trace and metadata in the context", url: url, ctx: traced(background), max: 8},
-		{name: "trace ID made", url: url, ctx: portkey.WithMetadata(background, perCall), max: 9},
-		{name: "context built for the call", url: url, ctx: background, each: traced, max: 12},
-		{name: "let past by Filter", url: "https://example.com/", ctx: background, filter: true, max: 0},
+		{
+			name: "trace and metadata in the context", url: openAIChat,
+			ctx: withTraceAndMetadata(t.Context()), maxAllocs: 8,
+		},
+		{name: "generated trace ID", url: openAIChat, ctx: withCallMetadata(t.Context()), maxAllocs: 9},
+		{name: "new context for each call", url: openAIChat, ctx: t.Context(), callCtx: withTraceAndMetadata, maxAllocs: 12},
+		{name: "not routed by Filter", url: "https://example.com/", ctx: t.Context(), filter: neverRouted, maxAllocs: 0},
 	}
 	for _, tt := range tests {
-		base := new(lean)
-		opts := portkey.Options{BaseURL: "https://gateway.example.com/portkey/v1", Headers: static}
-		if tt.filter {
-			opts.Filter = func(*http.Request) bool { return false }
-		}
-		tr := newTransport(t, base, opts)
-		req, err := http.NewRequestWithContext(tt.ctx, "POST", tt.url, strings.NewReader(`{"model":"m","messages":[]}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header = http.Header{"Accept": {"application/json"}, "Authorization": {"Bearer sk-1"}, "Content-Type": {"application/json"}}
-		got := testing.AllocsPerRun(200, func() {
-			r := req
-			if tt.each != nil {
-				r = req.WithContext(tt.each(tt.ctx))
-			}
-			if _, err := tr.RoundTrip(r); err != nil {
-				t.Fatal(err)
+		t.Run(tt.name, func(t *testing.T) {
+			base := new(allocationFreeBase)
+			opts := manyHeaders()
+			opts.Filter = tt.filter
+			tr := newTransport(t, base, opts)
+			req := newChatRequest(t, tt.ctx, tt.url)
+			got := testing.AllocsPerRun(200, func() {
+				r := req
+				if tt.callCtx != nil {
+					r = req.WithContext(tt.callCtx(tt.ctx))
+				}
+				if _, err := tr.RoundTrip(r); err != nil {
+					t.Fatal(err)
+				}
+			})
+			t.Logf("%v allocations, %d headers", got, len(base.header))
+			if got > tt.maxAllocs {
+				t.Errorf("got %v allocations, want at most %v", got, tt.maxAllocs)
 			}
 		})
-		t.Logf("%s: %v allocations, %d headers", tt.name, got, len(base.header))
-		if got > tt.max {
-			t.Errorf("%s: got %v allocations, want at most %v", tt.name, got, tt.max)
-		}
+	}
+}
+
+func BenchmarkRoundTrip(b *testing.B) {
+	for _, bb := range []struct {
+		name   string
+		url    string
+		filter func(*http.Request) bool
+	}{
+		{name: "rerouted", url: openAIChat},
+		{name: "direct", url: gatewayURL + "/chat/completions"},
+		{name: "filtered", url: openAIChat, filter: neverRouted},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			opts := manyHeaders()
+			opts.Filter = bb.filter
+			tr, err := portkey.NewTransport(new(allocationFreeBase), opts)
+			if err != nil {
+				b.Fatal(err)
+			}
+			req := newChatRequest(b, withTraceAndMetadata(context.Background()), bb.url)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := tr.RoundTrip(req); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
