@@ -14,10 +14,11 @@ import (
 	openai "github.com/sashabaranov/go-openai"
 )
 
-// An existing go-openai client goes through Portkey: its configuration is
-// wrapped, and nothing else changes.
+// Wrap the configuration of an existing go-openai client to send its calls through
+// Portkey. The rest of the program does not change.
 func ExampleWrapOpenAIConfig() {
-	gateway := portkeytest.Start() // in a program: nothing, $PORTKEY_API_KEY says it all
+	// A program omits the test gateway and BaseURL, and sets $PORTKEY_API_KEY.
+	gateway := portkeytest.Start()
 	defer gateway.Close()
 
 	cfg, err := portkey.WrapOpenAIConfig(openai.DefaultConfig("sk-..."), portkey.Options{BaseURL: gateway.URL()})
@@ -44,15 +45,15 @@ func ExampleWrapOpenAIConfig() {
 	// checkout-42
 }
 
-// One trace for several calls, and a name for a step of it.
+// Calls that share a trace ID belong to one trace. A span names one of its steps.
 func ExampleWithTrace() {
 	ctx := portkey.WithTrace(context.Background(), "checkout-42")
-	step := portkey.WithHeaders(ctx, portkey.Headers{SpanID: "s-1", SpanName: "summary"})
-	fmt.Println(portkey.HeadersFromContext(step))
+	ctx = portkey.WithHeaders(ctx, portkey.Headers{SpanID: "s-1", SpanName: "summary"})
+	fmt.Println(portkey.HeadersFromContext(ctx))
 	// Output: portkey.Headers{x-portkey-trace-id: "checkout-42", x-portkey-span-id: "s-1", x-portkey-span-name: "summary"}
 }
 
-// The contexts of a call add up; the inner one wins.
+// Metadata of nested contexts is merged. The inner context takes precedence.
 func ExampleWithMetadata() {
 	ctx := portkey.WithMetadata(context.Background(), portkey.Metadata{"_user": "u-17", "plan": "free"})
 	ctx = portkey.WithMetadata(ctx, portkey.Metadata{"plan": "gold"})
@@ -60,7 +61,7 @@ func ExampleWithMetadata() {
 	// Output: map[_user:u-17 plan:gold]
 }
 
-// What the gateway says about a call, whether the client shows it or not.
+// Read the gateway's response headers even if the client library hides them.
 func ExampleWithResponseInfo() {
 	gateway := portkeytest.Start()
 	defer gateway.Close()
@@ -72,14 +73,15 @@ func ExampleWithResponseInfo() {
 	client := openai.NewClientWithConfig(cfg)
 
 	var info portkey.ResponseInfo
-	ctx, trace := portkey.WithNewTrace(context.Background())
+	ctx, traceID := portkey.WithNewTrace(context.Background())
 	ctx = portkey.WithResponseInfo(ctx, &info)
 	_, err = client.CreateChatCompletion(ctx, openai.ChatCompletionRequest{Model: openai.GPT4oMini})
-	fmt.Println(err, info.Provider, info.CacheStatus, info.RetryAttempts, info.TraceID == trace)
+	fmt.Println(err, info.Provider, info.CacheStatus, info.RetryAttempts, info.TraceID == traceID)
 	// Output: <nil> openai DISABLED 0 true
 }
 
-// A new client talks to the gateway directly. Portkey holds the provider's key.
+// Create a go-openai client that calls the gateway directly. The provider's API key
+// is stored in Portkey.
 func ExampleOpenAIConfig() {
 	transport, err := portkey.NewTransport(nil, portkey.Options{
 		Headers: portkey.Headers{APIKey: "pk-...", Provider: "@openai-prod"},
@@ -93,7 +95,7 @@ func ExampleOpenAIConfig() {
 	// Output: https://api.portkey.ai/v1
 }
 
-// Any client that takes an http.Client, here a plain one, goes through Portkey.
+// Wrap the http.Client of any LLM client to send its requests through Portkey.
 func ExampleWrapClient() {
 	gateway := portkeytest.Start()
 	defer gateway.Close()
@@ -112,26 +114,26 @@ func ExampleWrapClient() {
 		return
 	}
 	resp.Body.Close()
-	got := gateway.Requests()[0]
-	fmt.Println(got.Path, got.Provider(), got.Metadata())
+	received := gateway.Requests()[0]
+	fmt.Println(received.Path, received.Provider(), received.Metadata())
 	// Output: /v1/models openai map[_environment:staging]
 }
 
-// A stack of RoundTrippers that exists already: the Transport goes where requests
-// still have the client's URL, and what is below it sees the gateway's.
+// Add the Transport to a chain of RoundTrippers. RoundTrippers above it see the
+// client's URL, those below it see the gateway's.
 func ExampleNewTransport() {
 	gateway := portkeytest.Start()
 	defer gateway.Close()
 
 	logging := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
-		fmt.Println(req.Method, req.URL.Path) // yours
+		fmt.Println(req.Method, req.URL.Path)
 		return http.DefaultTransport.RoundTrip(req)
 	})
 	transport, err := portkey.NewTransport(logging, portkey.Options{
 		BaseURL: gateway.URL(),
-		// Its provider is not one that is known by its URL.
+		// Hosts that are not known providers need an Upstream.
 		Upstreams: []portkey.Upstream{{BaseURL: "https://llm.example.com/api", Provider: "openai"}},
-		// What is not for a model goes its own way.
+		// Requests to the intranet bypass the gateway.
 		Filter: func(req *http.Request) bool { return req.URL.Host != "intranet.example.com" },
 	})
 	if err != nil {
@@ -151,32 +153,34 @@ func ExampleNewTransport() {
 	// 200
 }
 
-// A client that retries by itself calls the Transport anew for each attempt. With a
-// trace in the context they are all of one trace.
+// A client with its own retries calls the Transport once for each attempt. A trace ID
+// in the context puts all attempts into one trace.
 func ExampleWithNewTrace() {
-	ctx, trace := portkey.WithNewTrace(context.Background())
-	fmt.Println(len(trace), portkey.HeadersFromContext(ctx).TraceID == trace)
+	ctx, traceID := portkey.WithNewTrace(context.Background())
+	fmt.Println(len(traceID), portkey.HeadersFromContext(ctx).TraceID == traceID)
 	// Output: 36 true
 }
 
-// One call with parameters of its own.
+// Set parameters for one call. Printing them redacts config objects, which may
+// contain API keys.
 func ExampleWithHeaders() {
 	ctx := portkey.WithHeaders(context.Background(), portkey.Headers{
 		Config: portkey.ConfigJSON(`{"retry":{"attempts":3},"cache":{"mode":"simple"}}`),
 		Debug:  portkey.Bool(false),
 	})
-	fmt.Println(portkey.HeadersFromContext(ctx)) // a config object may hold keys
+	fmt.Println(portkey.HeadersFromContext(ctx))
 	// Output: portkey.Headers{x-portkey-config: "[redacted]", x-portkey-debug: "false"}
 }
 
-// false can be said, too: this call is not logged.
+// Keep the request and response body of a call out of Portkey's logs. A nil Debug
+// omits the header; false is sent.
 func ExampleBool() {
 	ctx := portkey.WithHeaders(context.Background(), portkey.Headers{Debug: portkey.Bool(false)})
 	fmt.Println(portkey.HeadersFromContext(ctx))
 	// Output: portkey.Headers{x-portkey-debug: "false"}
 }
 
-// What the context adds to a call, for a log. Secrets are not shown.
+// Log the parameters that a context adds to a call. Secrets are redacted.
 func ExampleHeadersFromContext() {
 	ctx := portkey.WithTrace(context.Background(), "checkout-42")
 	ctx = portkey.WithHeaders(ctx, portkey.Headers{VirtualKey: "vk-secret", RequestTimeout: 3 * time.Second})
@@ -184,7 +188,7 @@ func ExampleHeadersFromContext() {
 	// Output: portkey.Headers{x-portkey-virtual-key: "[redacted]", x-portkey-trace-id: "checkout-42", x-portkey-request-timeout: "3000"}
 }
 
-// A mistake in a config is found when the Transport is made, with its path.
+// NewTransport validates the config. The error names the invalid field.
 func ExampleConfigObject() {
 	config := portkey.ConfigObject{
 		Strategy: &portkey.Strategy{Mode: "fallback", OnStatusCodes: []int{429, 503}},
@@ -198,7 +202,7 @@ func ExampleConfigObject() {
 	// Output: portkey: invalid header x-portkey-config: targets[1].provider is not a provider's name in lower case, or @slug
 }
 
-// A config that comes from a file or a form can be checked before it is used.
+// Validate a config that was read from a file or a form.
 func ExampleConfigObject_Validate() {
 	config := portkey.ConfigObject{
 		Strategy: &portkey.Strategy{Mode: "fallbak"},
@@ -208,7 +212,7 @@ func ExampleConfigObject_Validate() {
 	// Output: portkey: invalid header x-portkey-config: strategy.mode is not one of single, loadbalance, fallback, conditional
 }
 
-// Of a response at hand, what the gateway says about it.
+// Parse the headers of a response that came through the gateway.
 func ExampleParseResponse() {
 	header := http.Header{}
 	header.Set("x-portkey-trace-id", "checkout-42")
@@ -220,7 +224,7 @@ func ExampleParseResponse() {
 	// Output: checkout-42 true 2 config.targets[1]
 }
 
-// A request that is neither for the gateway nor for a known provider is not sent.
+// A request is not sent if its host is neither the gateway nor a known provider.
 func ExampleRouteError() {
 	transport, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "https://gateway.example.com/v1"})
 	if err != nil {
@@ -236,8 +240,8 @@ func ExampleRouteError() {
 	// Output: https://llm.example.com/v1/models does not lead to https://gateway.example.com/v1
 }
 
-// A value that the gateway would misread is not sent. The error names the header,
-// and never the value.
+// A request is not sent if the gateway would misread one of its headers. The error
+// names the header but never contains its value.
 func ExampleHeaderError() {
 	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: "https://gateway.example.com/v1"})
 	if err != nil {
@@ -258,15 +262,15 @@ func ExampleHeaderError() {
 	// Output: x-portkey-trace-id has a control character
 }
 
-// What fails on the way to the gateway is tried again, as one trace.
+// Retry a call whose connection to the gateway fails. All attempts share a trace ID.
 func ExampleNewRetryTransport() {
 	gateway := portkeytest.Start()
 	defer gateway.Close()
 	gateway.Next(portkeytest.Fault{Reset: true})
 
 	base := portkey.NewRetryTransport(nil)
-	base.Client.RetryMax = 1                    // beyond the first attempt
-	base.Client.RetryWaitMin = time.Millisecond // so that this example is quick
+	base.Client.RetryMax = 1
+	base.Client.RetryWaitMin = time.Millisecond // keeps this example fast
 	client, err := portkey.WrapClient(&http.Client{Transport: base}, portkey.Options{BaseURL: gateway.URL()})
 	if err != nil {
 		fmt.Println(err)
@@ -279,37 +283,38 @@ func ExampleNewRetryTransport() {
 		return
 	}
 	resp.Body.Close()
-	got := gateway.Requests()
-	fmt.Println(resp.StatusCode, len(got), got[0].TraceID() == got[1].TraceID())
+	attempts := gateway.Requests()
+	fmt.Println(resp.StatusCode, len(attempts), attempts[0].TraceID() == attempts[1].TraceID())
 	// Output: 200 2 true
 }
 
-// A retryablehttp client of your own can have the policy: what the gateway has
-// dealt with is final, and what a proxy in front of it answers is not.
+// Use the policy in an existing retryablehttp client. It retries errors of a proxy in
+// front of the gateway, but not those of the gateway, which has its own retries.
 func ExampleRetryPolicy() {
 	client := retryablehttp.NewClient()
 	client.CheckRetry, client.Backoff = portkey.RetryPolicy, portkey.RetryBackoff
 
-	busy := &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{}}
-	byProxy, _ := client.CheckRetry(context.Background(), busy, nil)
-	busy.Header.Set("x-portkey-trace-id", "checkout-42")
-	byGateway, _ := client.CheckRetry(context.Background(), busy, nil)
-	fmt.Println(byProxy, byGateway)
+	resp := &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{}}
+	retryProxy, _ := client.CheckRetry(context.Background(), resp, nil)
+	resp.Header.Set("x-portkey-trace-id", "checkout-42") // set by the gateway
+	retryGateway, _ := client.CheckRetry(context.Background(), resp, nil)
+	fmt.Println(retryProxy, retryGateway)
 	// Output: true false
 }
 
-// The wait is what the response asks for, up to the longest one.
+// Retry-After is honored up to the maximum wait.
 func ExampleRetryBackoff() {
+	const minWait, maxWait = 500 * time.Millisecond, 8 * time.Second
 	resp := &http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"3"}}}
-	fmt.Println(portkey.RetryBackoff(500*time.Millisecond, 8*time.Second, 0, resp))
+	fmt.Println(portkey.RetryBackoff(minWait, maxWait, 0, resp))
 	resp.Header.Set("Retry-After", "3600")
-	fmt.Println(portkey.RetryBackoff(500*time.Millisecond, 8*time.Second, 0, resp))
+	fmt.Println(portkey.RetryBackoff(minWait, maxWait, 0, resp))
 	// Output:
 	// 3s
 	// 8s
 }
 
-// A header without what is secret in it, for a log.
+// Remove credentials from a header before logging it.
 func ExampleSensitiveHeaders() {
 	header := http.Header{"X-Portkey-Api-Key": {"pk-secret"}, "X-Portkey-Trace-Id": {"checkout-42"}}
 	for _, name := range portkey.SensitiveHeaders() {
