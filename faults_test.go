@@ -468,7 +468,7 @@ func TestFaults(t *testing.T) { // not parallel, and nor are its parts: they cou
 		testFaults(t, 1, func(w *wire) http.RoundTripper { return w })
 	})
 	t.Run("Transport over a retrying base", func(t *testing.T) {
-		testFaults(t, 3, func(w *wire) http.RoundTripper { return newRetry(w) })
+		testFaults(t, 3, func(w *wire) http.RoundTripper { return newRetryTransport(w) })
 	})
 }
 
@@ -501,20 +501,20 @@ func testFaults(t *testing.T, max int, over func(*wire) http.RoundTripper) {
 	client := &http.Client{Transport: newTransport(t, over(w), portkey.Options{BaseURL: "http://" + g.addr + "/v1",
 		Headers: portkey.Headers{Metadata: portkey.Metadata{"suite": "faults", "call": "none"}}})}
 
-	within(t, runAll(client, before), "calls before the restart")
+	receive(t, runAll(client, before), "calls before the restart")
 	done := runAll(client, during)
 	for range held {
-		within(t, g.held, "a call that waits for its answer")
+		receive(t, g.held, "a call that waits for its answer")
 	}
 	g.kill()
 	close(g.killed)
 	for range failed {
-		within(t, g.failed, "an attempt while the gateway is down")
+		receive(t, g.failed, "an attempt while the gateway is down")
 	}
 	g.listen(t)
 	close(g.restarted)
-	within(t, done, "calls during the restart")
-	within(t, runAll(client, after), "calls after the restart")
+	receive(t, done, "calls during the restart")
+	receive(t, runAll(client, after), "calls after the restart")
 	took := time.Since(began)
 
 	checkNoneLeft(t, "open request bodies", func() (n int) {

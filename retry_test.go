@@ -17,6 +17,8 @@ import (
 	"net/url"
 	"reflect"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,43 +32,48 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-// newRetry returns a retrying base that hardly waits.
-func newRetry(base http.RoundTripper) *retryablehttp.RoundTripper {
+// newRetryTransport returns a NewRetryTransport that waits only 1 ms between
+// attempts.
+func newRetryTransport(base http.RoundTripper) *retryablehttp.RoundTripper {
 	rt := portkey.NewRetryTransport(base)
 	rt.Client.RetryWaitMin, rt.Client.RetryWaitMax = time.Millisecond, time.Millisecond
 	return rt
 }
 
-func newRetryClient(t *testing.T, rt http.RoundTripper, gateway string) *http.Client {
-	t.Helper()
-	return &http.Client{Transport: newTransport(t, rt, portkey.Options{BaseURL: gateway, Headers: portkey.Headers{APIKey: secret}})}
+// newThirdPartyRetryTransport returns a RoundTripper of go-retryablehttp with that
+// package's own retry policy and http.Client, which follows redirects.
+func newThirdPartyRetryTransport() *retryablehttp.RoundTripper {
+	c := retryablehttp.NewClient()
+	c.Logger, c.ErrorHandler = nil, retryablehttp.PassthroughErrorHandler
+	return &retryablehttp.RoundTripper{Client: c}
 }
 
-// inTurn answers with one status after the other, and then with the last.
-func inTurn(statuses ...int) http.HandlerFunc {
+// newRetryClient returns a client whose Transport sends to gateway through rt.
+func newRetryClient(t *testing.T, rt http.RoundTripper, gateway string) *http.Client {
+	t.Helper()
+	opts := portkey.Options{BaseURL: gateway, Headers: portkey.Headers{APIKey: secret}}
+	return &http.Client{Transport: newTransport(t, rt, opts)}
+}
+
+// newPost returns a chat completion request with a body that can be reopened.
+func newPost(t *testing.T, ctx context.Context) *http.Request {
+	t.Helper()
+	return newRequest(t, ctx, "POST", openAIChat, "{}")
+}
+
+// respondInTurn answers with each status once, and then always with the last one.
+// The body of the nth response is "response n".
+func respondInTurn(statuses ...int) http.HandlerFunc {
 	var n atomic.Int32
 	return func(w http.ResponseWriter, r *http.Request) {
 		i := int(n.Add(1))
 		w.WriteHeader(statuses[min(i, len(statuses))-1])
-		fmt.Fprintf(w, "answer %d", i)
+		fmt.Fprintf(w, "response %d", i)
 	}
 }
 
-// A counter counts what goes through it.
-type counter struct {
-	http.RoundTripper
-	calls, closed atomic.Int32
-}
-
-func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
-	c.calls.Add(1)
-	return c.RoundTripper.RoundTrip(r)
-}
-
-func (c *counter) CloseIdleConnections() { c.closed.Add(1) }
-
-// within fails the test if ch is not ready in time.
-func within[T any](t *testing.T, ch <-chan T, what string) (v T) {
+// receive fails the test if nothing is received from ch within 20 s.
+func receive[T any](t *testing.T, ch <-chan T, what string) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:
@@ -76,39 +83,48 @@ func within[T any](t *testing.T, ch <-chan T, what string) (v T) {
 	return v
 }
 
-func TestAttemptsAreOneTraceAndSendEachHeaderOnce(t *testing.T) {
+// openedBodies records the bodies that its open method, a Request.GetBody, returns.
+type openedBodies []*countingBody
+
+func (b *openedBodies) open() (io.ReadCloser, error) {
+	*b = append(*b, newCountingBody())
+	return (*b)[len(*b)-1], nil
+}
+
+func TestRetriesShareATraceIDAndSendEachHeaderOnce(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, inTurn(503, 429, 200))
-	tr := newTransport(t, newRetry(nil), portkey.Options{BaseURL: s.URL + "/v1", Headers: portkey.Headers{
+	s := newServer(t, respondInTurn(503, 429, 200))
+	tr := newTransport(t, newRetryTransport(nil), portkey.Options{BaseURL: s.URL + "/v1", Headers: portkey.Headers{
 		APIKey: secret, Config: portkey.ConfigSlug("pc-1"), Metadata: portkey.Metadata{"a": "1"},
 	}})
 	ctx := portkey.WithMetadata(t.Context(), portkey.Metadata{"b": "2"})
 	var info portkey.ResponseInfo
 	ctx = portkey.WithResponseInfo(ctx, &info)
-	resp, body := do(t, &http.Client{Transport: tr}, newRequest(t, ctx, "POST", openAIChat, "{}"))
-	if resp.StatusCode != 200 || body != "answer 3" {
-		t.Errorf("got %d %q, want 200 and the third answer", resp.StatusCode, body)
+	resp, body := do(t, &http.Client{Transport: tr}, newPost(t, ctx))
+	if resp.StatusCode != 200 || body != "response 3" {
+		t.Errorf("got %d %q, want 200 and the third response", resp.StatusCode, body)
 	}
-	all := s.all()
-	if len(all) != 3 {
-		t.Fatalf("got %d attempts, want 3", len(all))
+	attempts := s.all()
+	if len(attempts) != 3 {
+		t.Fatalf("got %d attempts, want 3", len(attempts))
 	}
-	for i, got := range all {
-		if !reflect.DeepEqual(got, all[0]) {
-			t.Errorf("attempt %d: got %v, want what the first sent: %v", i+1, got, all[0])
+	for i, got := range attempts {
+		if !reflect.DeepEqual(got, attempts[0]) {
+			t.Errorf("attempt %d: got %v, want the same as attempt 1: %v", i+1, got, attempts[0])
 		}
 		for key, values := range got.header {
 			if len(values) != 1 {
-				t.Errorf("attempt %d: got %s %d times", i+1, key, len(values))
+				t.Errorf("attempt %d: got %s %d times, want 1", i+1, key, len(values))
 			}
 		}
 	}
-	if h := all[0].header; len(h.Get("X-Portkey-Trace-Id")) != 36 || h.Get("X-Portkey-Metadata") != `{"a":"1","b":"2"}` {
+	h := attempts[0].header
+	if len(h.Get("X-Portkey-Trace-Id")) != 36 || h.Get("X-Portkey-Metadata") != `{"a":"1","b":"2"}` {
 		t.Errorf("got %v, want a trace ID and the metadata", h)
 	}
 }
 
-func TestRetryReplaysWholeBodies(t *testing.T) {
+func TestRetryResendsTheWholeBody(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("0123456789", 100_000)
 	var form bytes.Buffer
@@ -116,7 +132,7 @@ func TestRetryReplaysWholeBodies(t *testing.T) {
 	part, _ := mw.CreateFormFile("file", "a.wav")
 	io.WriteString(part, long)
 	mw.Close()
-	opened := func(length int64) func(*http.Request) {
+	setGetBody := func(length int64) func(*http.Request) {
 		return func(r *http.Request) {
 			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(long)), nil }
 			r.Body, _ = r.GetBody()
@@ -124,150 +140,159 @@ func TestRetryReplaysWholeBodies(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct {
-		name   string
-		body   io.Reader
-		set    func(*http.Request)
-		want   string
-		length int64
+		name       string
+		body       io.Reader
+		prepare    func(*http.Request)
+		want       string
+		wantLength int64
 	}{
 		{"JSON", strings.NewReader(`{"model":"gpt"}`), nil, `{"model":"gpt"}`, 15},
 		{"multipart", &form, nil, form.String(), int64(form.Len())},
-		{"GetBody", nil, opened(int64(len(long))), long, int64(len(long))},
-		{"GetBody of unknown length", nil, opened(-1), long, -1},
-		{"none", nil, nil, "", 0},
+		{"GetBody", nil, setGetBody(int64(len(long))), long, int64(len(long))},
+		{"GetBody of unknown length", nil, setGetBody(-1), long, -1},
+		{"nil", nil, nil, "", 0},
 		{"NoBody", http.NoBody, nil, "", 0},
 	} {
-		var lengths []int64
-		respond := inTurn(500, 502, 200)
-		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
-			lengths = append(lengths, r.ContentLength)
-			respond(w, r)
-		})
-		req, err := http.NewRequestWithContext(t.Context(), "POST", openAIChat, tt.body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if tt.set != nil {
-			tt.set(req)
-		}
-		do(t, newRetryClient(t, newRetry(nil), s.URL), req)
-		for i, got := range s.all() {
-			if got.body != tt.want {
-				t.Errorf("%s, attempt %d: got %d bytes, want %d", tt.name, i+1, len(got.body), len(tt.want))
-			}
-		}
-		if want := []int64{tt.length, tt.length, tt.length}; !reflect.DeepEqual(lengths, want) {
-			t.Errorf("%s: got lengths %v, want %v", tt.name, lengths, want)
-		}
-	}
-}
-
-// A trackedBody knows whether it was read, and how often it was closed.
-type trackedBody struct {
-	io.Reader
-	read, closed atomic.Int32
-}
-
-func (b *trackedBody) Read(p []byte) (int, error) { b.read.Add(1); return b.Reader.Read(p) }
-func (b *trackedBody) Close() error               { b.closed.Add(1); return nil }
-
-func TestRetryReopensBodiesAndCopiesNone(t *testing.T) {
-	t.Parallel()
-	for _, getBody := range []bool{true, false} {
-		var bodies []*trackedBody
-		open := func() (io.ReadCloser, error) {
-			bodies = append(bodies, &trackedBody{Reader: strings.NewReader("{}")})
-			return bodies[len(bodies)-1], nil
-		}
-		attempts := 0
-		rt := newRetry(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-			attempts++
-			if n := len(bodies); n != attempts {
-				t.Errorf("attempt %d: %d bodies were opened", attempts, n)
-			}
-			if r.Body != io.ReadCloser(bodies[attempts-1]) || bodies[attempts-1].read.Load() != 0 {
-				t.Errorf("attempt %d: got body %T, want the one that was opened for it, unread", attempts, r.Body)
-			}
-			if (r.GetBody != nil) != getBody {
-				t.Errorf("attempt %d: got GetBody %t, want %t", attempts, r.GetBody != nil, getBody)
-			}
-			io.Copy(io.Discard, r.Body)
-			r.Body.Close()
-			return nil, io.ErrUnexpectedEOF
-		}))
-		req := newRequest(t, t.Context(), "POST", openAIChat, "")
-		req.Body, _ = open()
-		if getBody {
-			req.GetBody = open
-		}
-		_, err := newTransport(t, rt, portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(req)
-		if want := map[bool]int{true: 3, false: 1}[getBody]; attempts != want || err != io.ErrUnexpectedEOF {
-			t.Errorf("GetBody %t: got %d attempts and %v, want %d and the base's own error", getBody, attempts, err, want)
-		}
-		for i, b := range bodies {
-			if b.closed.Load() != 1 {
-				t.Errorf("GetBody %t: body %d was closed %d times", getBody, i+1, b.closed.Load())
-			}
-		}
-	}
-}
-
-func TestBodyThatCannotBeReopenedIsSentAsItIsReadAndOnce(t *testing.T) {
-	t.Parallel()
-	users := &retryablehttp.RoundTripper{Client: retryablehttp.NewClient()}
-	users.Client.Logger, users.Client.ErrorHandler = nil, retryablehttp.PassthroughErrorHandler
-	for name, rt := range map[string]http.RoundTripper{"ours": newRetry(nil), "a user's": users} {
-		var attempts atomic.Int32
-		first, all := make(chan string, 5), make(chan string, 5)
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			attempts.Add(1)
-			buf := make([]byte, 5)
-			io.ReadFull(r.Body, buf)
-			first <- string(buf)
-			rest, _ := io.ReadAll(r.Body)
-			all <- string(buf) + string(rest)
-			http.Error(w, "too busy", http.StatusServiceUnavailable)
-		}))
-		defer s.Close()
-		pr, pw := io.Pipe()
-		result := make(chan error, 1)
-		var status int
-		var body []byte
-		go func() {
-			req, err := http.NewRequestWithContext(t.Context(), "POST", openAIChat, pr)
+		t.Run(tt.name, func(t *testing.T) {
+			var gotLengths []int64
+			respond := respondInTurn(500, 502, 200)
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				gotLengths = append(gotLengths, r.ContentLength)
+				respond(w, r)
+			})
+			req, err := http.NewRequestWithContext(t.Context(), "POST", openAIChat, tt.body)
 			if err != nil {
-				result <- err
-				return
+				t.Fatal(err)
 			}
-			resp, err := newRetryClient(t, rt, s.URL).Do(req)
-			if err == nil {
-				status = resp.StatusCode
-				body, err = io.ReadAll(resp.Body)
-				resp.Body.Close()
+			if tt.prepare != nil {
+				tt.prepare(req)
 			}
-			result <- err
-		}()
-		io.WriteString(pw, "first")
-		within(t, first, name+": the body's beginning did not arrive before its end was written")
-		io.WriteString(pw, " and last")
-		pw.Close()
-		if err := within(t, result, "the call"); err != nil || status != 503 || string(body) != "too busy\n" {
-			t.Errorf("%s: got %d %q, %v, want the response", name, status, body, err)
-		}
-		if got := <-all; got != "first and last" || attempts.Load() != 1 {
-			t.Errorf("%s: got %q in %d attempts", name, got, attempts.Load())
-		}
+			do(t, newRetryClient(t, newRetryTransport(nil), s.URL), req)
+			for i, got := range s.all() {
+				if got.body != tt.want {
+					t.Errorf("attempt %d: got %d bytes, want the body of %d bytes", i+1, len(got.body), len(tt.want))
+				}
+			}
+			if want := []int64{tt.wantLength, tt.wantLength, tt.wantLength}; !reflect.DeepEqual(gotLengths, want) {
+				t.Errorf("got lengths %v, want %v", gotLengths, want)
+			}
+		})
 	}
 }
 
-func TestLastResponseSurvivesWithItsBody(t *testing.T) {
+func TestRetryReopensTheBodyAndDoesNotCopyIt(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name         string
+		hasGetBody   bool
+		wantAttempts int
+	}{
+		{"GetBody", true, 3},
+		{"no GetBody", false, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var opened openedBodies
+			base := new(recorder)
+			base.respond = func(r *http.Request) (*http.Response, error) {
+				attempt := len(base.all())
+				if len(opened) != attempt {
+					t.Errorf("attempt %d: got %d opened bodies, want %d", attempt, len(opened), attempt)
+				}
+				if r.Body != io.ReadCloser(opened[attempt-1]) {
+					t.Errorf("attempt %d: got body %T, want the one that was opened for it", attempt, r.Body)
+				}
+				if (r.GetBody != nil) != tt.hasGetBody {
+					t.Errorf("attempt %d: got GetBody %t, want %t", attempt, r.GetBody != nil, tt.hasGetBody)
+				}
+				if body, err := io.ReadAll(r.Body); string(body) != "{}" || err != nil {
+					t.Errorf("attempt %d: got %q, %v, want the whole body", attempt, body, err)
+				}
+				r.Body.Close()
+				return nil, io.ErrUnexpectedEOF
+			}
+			req := newRequest(t, t.Context(), "POST", openAIChat, "")
+			req.Body, _ = opened.open()
+			if tt.hasGetBody {
+				req.GetBody = opened.open
+			}
+			tr := newTransport(t, newRetryTransport(base), portkey.Options{BaseURL: "http://gw.example"})
+			if _, err := tr.RoundTrip(req); err != io.ErrUnexpectedEOF {
+				t.Errorf("got %v, want the unwrapped error of the base", err)
+			}
+			if got := len(base.all()); got != tt.wantAttempts {
+				t.Errorf("got %d attempts, want %d", got, tt.wantAttempts)
+			}
+			for i, body := range opened {
+				if n := body.closed.Load(); n != 1 {
+					t.Errorf("body %d was closed %d times, want 1", i+1, n)
+				}
+			}
+		})
+	}
+}
+
+func TestBodyWithoutGetBodyIsStreamedInOneAttempt(t *testing.T) {
+	t.Parallel()
+	for name, rt := range map[string]http.RoundTripper{
+		"NewRetryTransport": newRetryTransport(nil),
+		"third party":       newThirdPartyRetryTransport(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			// Buffered, so that no attempt blocks the handler.
+			beginnings, bodies := make(chan string, 5), make(chan string, 5)
+			var attempts atomic.Int32
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				attempts.Add(1)
+				buf := make([]byte, 5)
+				io.ReadFull(r.Body, buf)
+				beginnings <- string(buf)
+				rest, _ := io.ReadAll(r.Body)
+				bodies <- string(buf) + string(rest)
+				http.Error(w, "too busy", http.StatusServiceUnavailable)
+			}))
+			defer s.Close()
+			pr, pw := io.Pipe()
+			result := make(chan error, 1)
+			var status int
+			var body []byte
+			go func() {
+				req, err := http.NewRequestWithContext(t.Context(), "POST", openAIChat, pr)
+				if err != nil {
+					result <- err
+					return
+				}
+				resp, err := newRetryClient(t, rt, s.URL).Do(req)
+				if err == nil {
+					status = resp.StatusCode
+					body, err = io.ReadAll(resp.Body)
+					resp.Body.Close()
+				}
+				result <- err
+			}()
+			io.WriteString(pw, "first")
+			receive(t, beginnings, "the beginning of the body did not arrive before its end was written")
+			io.WriteString(pw, " and last")
+			pw.Close()
+			if err := receive(t, result, "the call"); err != nil || status != 503 || string(body) != "too busy\n" {
+				t.Errorf("got %d %q, %v, want the response", status, body, err)
+			}
+			if got, n := <-bodies, attempts.Load(); got != "first and last" || n != 1 {
+				t.Errorf("got %q in %d attempts, want the whole body in 1", got, n)
+			}
+		})
+	}
+}
+
+func TestLastResponseIsReturnedWithItsBody(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{408, 429, 500, 502, 503, 504, 529} {
-		s := newServer(t, inTurn(status))
-		resp, body := do(t, newRetryClient(t, newRetry(nil), s.URL), newRequest(t, t.Context(), "POST", openAIChat, "{}"))
-		if resp.StatusCode != status || body != "answer 3" {
-			t.Errorf("got %d %q, want %d and the third answer", resp.StatusCode, body, status)
-		}
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			s := newServer(t, respondInTurn(status))
+			resp, body := do(t, newRetryClient(t, newRetryTransport(nil), s.URL), newPost(t, t.Context()))
+			if resp.StatusCode != status || body != "response 3" {
+				t.Errorf("got %d %q, want %d and the third response", resp.StatusCode, body, status)
+			}
+		})
 	}
 }
 
@@ -279,42 +304,54 @@ func TestAPIErrorOfTheLastAttemptReachesGoOpenAI(t *testing.T) {
 		fmt.Fprintf(w, `{"error":{"message":"slow down %d","type":"rate_limit"}}`, n.Add(1))
 	})
 	cfg := openai.DefaultConfig("sk")
-	cfg.HTTPClient = &http.Client{Transport: newRetry(nil)}
+	cfg.HTTPClient = &http.Client{Transport: newRetryTransport(nil)}
 	cfg, err := portkey.WrapOpenAIConfig(cfg, portkey.Options{BaseURL: s.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = openai.NewClientWithConfig(cfg).CreateChatCompletion(t.Context(), openai.ChatCompletionRequest{Model: "m"})
+	client := openai.NewClientWithConfig(cfg)
+	_, err = client.CreateChatCompletion(t.Context(), openai.ChatCompletionRequest{Model: "m"})
 	var apiErr *openai.APIError
 	if !errors.As(err, &apiErr) || apiErr.HTTPStatusCode != 429 || apiErr.Message != "slow down 3" {
 		t.Errorf("got %v, want the API error of the third attempt", err)
 	}
 }
 
-func TestNewRetryTransportsDefaults(t *testing.T) {
+func TestNewRetryTransportDefaults(t *testing.T) {
+	t.Parallel()
+	c := portkey.NewRetryTransport(nil).Client
+	if c.RetryMax != 2 {
+		t.Errorf("got RetryMax %d, want 2", c.RetryMax)
+	}
+	if c.RetryWaitMin != 500*time.Millisecond || c.RetryWaitMax != 8*time.Second {
+		t.Errorf("got waits of %v to %v, want 500ms to 8s", c.RetryWaitMin, c.RetryWaitMax)
+	}
+	if c.HTTPClient.Timeout != 0 {
+		t.Errorf("got timeout %v, want 0", c.HTTPClient.Timeout)
+	}
+	resp := &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"3600"}}}
+	if got := c.Backoff(c.RetryWaitMin, c.RetryWaitMax, 0, resp); got != 8*time.Second {
+		t.Errorf("got a wait of %v, want 8s", got)
+	}
+}
+
+func TestNewRetryTransportReturnsRedirectsWithoutATransport(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(307)
 	})
-	rt := portkey.NewRetryTransport(nil)
-	c := rt.Client
-	if c.RetryMax != 2 || c.RetryWaitMin != 500*time.Millisecond || c.RetryWaitMax != 8*time.Second || c.HTTPClient.Timeout != 0 {
-		t.Errorf("got %d retries, %v to %v, timeout %v", c.RetryMax, c.RetryWaitMin, c.RetryWaitMax, c.HTTPClient.Timeout)
+	resp, err := portkey.NewRetryTransport(nil).RoundTrip(newRequest(t, t.Context(), "POST", s.URL, "{}"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	hour := &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"3600"}}}
-	if got := c.Backoff(c.RetryWaitMin, c.RetryWaitMax, 0, hour); got != 8*time.Second {
-		t.Errorf("got a wait of %v, want at most 8s", got)
-	}
-	// By itself, without a Transport above it.
-	if resp, err := rt.RoundTrip(newRequest(t, t.Context(), "POST", s.URL, "{}")); err != nil || resp.StatusCode != 307 {
-		t.Errorf("got %v, %v, want the redirect", resp, err)
-	} else {
-		resp.Body.Close()
+	resp.Body.Close()
+	if resp.StatusCode != 307 {
+		t.Errorf("got %d, want the redirect", resp.StatusCode)
 	}
 }
 
-func TestRetryPolicy(t *testing.T) {
+func TestRetryPolicyByStatus(t *testing.T) {
 	t.Parallel()
 	retried := map[int]bool{408: true, 429: true}
 	for status := 100; status < 1000; status++ {
@@ -324,142 +361,169 @@ func TestRetryPolicy(t *testing.T) {
 			t.Errorf("%d: got %t, %v, want %t", status, got, err, want)
 		}
 	}
+}
+
+func TestRetryPolicyByHeader(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		status int
-		key    string
-		value  string
+		header http.Header
 		want   bool
 	}{
-		{503, "X-Portkey-Trace-Id", "", false}, // as the open-source gateway sends it
-		{503, "X-Portkey-Trace-Id", "t", false},
-		{429, "X-Portkey-Request-Id", "r", false},
-		{500, "x-portkey-gateway-exception", "true", false},
-		{503, "X-Portkey-Provider", "openai", true},
-		{503, "X-Request-Id", "r", true},
-		{409, "X-Should-Retry", "true", true},
-		{200, "X-Should-Retry", "true", false},
-		{503, "X-Should-Retry", "false", false},
-		{503, "X-Should-Retry", "maybe", true},
+		// The open-source gateway sends an empty trace ID.
+		{503, http.Header{"X-Portkey-Trace-Id": {""}}, false},
+		{503, http.Header{"X-Portkey-Trace-Id": {"t"}}, false},
+		{429, http.Header{"X-Portkey-Request-Id": {"r"}}, false},
+		{500, http.Header{"x-portkey-gateway-exception": {"true"}}, false},
+		{503, http.Header{"X-Portkey-Provider": {"openai"}}, true},
+		{503, http.Header{"X-Request-Id": {"r"}}, true},
+		{409, http.Header{"X-Should-Retry": {"true"}}, true},
+		{200, http.Header{"X-Should-Retry": {"true"}}, false},
+		{503, http.Header{"X-Should-Retry": {"false"}}, false},
+		{503, http.Header{"X-Should-Retry": {"maybe"}}, true},
+		// The gateway's headers take precedence over a provider's x-should-retry.
+		{503, http.Header{"X-Should-Retry": {"true"}, "X-Portkey-Trace-Id": {""}}, false},
 	} {
-		resp := &http.Response{StatusCode: tt.status, Header: http.Header{tt.key: {tt.value}}}
-		if got, err := portkey.RetryPolicy(t.Context(), resp, nil); got != tt.want || err != nil {
-			t.Errorf("%d, %s %q: got %t, %v, want %t", tt.status, tt.key, tt.value, got, err, tt.want)
-		}
-	}
-	both := http.Header{"X-Should-Retry": {"true"}, "X-Portkey-Trace-Id": {""}}
-	if got, _ := portkey.RetryPolicy(t.Context(), &http.Response{StatusCode: 503, Header: both}, nil); got {
-		t.Error("a provider's x-should-retry went before the gateway's mark")
-	}
-
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, resp := range []*http.Response{nil, {StatusCode: 503}} {
-		var cause error
-		if resp == nil {
-			cause = io.EOF
-		}
-		if got, err := portkey.RetryPolicy(ended, resp, cause); got || err != nil {
-			t.Errorf("after the context: got %t, %v, want false, nil", got, err)
-		}
+		t.Run(fmt.Sprintf("%d %v", tt.status, tt.header), func(t *testing.T) {
+			got, err := portkey.RetryPolicy(t.Context(), &http.Response{StatusCode: tt.status, Header: tt.header}, nil)
+			if got != tt.want || err != nil {
+				t.Errorf("got %t, %v, want %t", got, err, tt.want)
+			}
+		})
 	}
 }
 
-// A hiding error does not show what it wraps.
-type hiding struct{ error }
+func TestRetryPolicyDoesNotRetryAfterTheContextEnded(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, tt := range []struct {
+		name string
+		resp *http.Response
+		err  error
+	}{
+		{"error", nil, io.EOF},
+		{"response", &http.Response{StatusCode: 503}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, err := portkey.RetryPolicy(ctx, tt.resp, tt.err); got || err != nil {
+				t.Errorf("got %t, %v, want false, nil", got, err)
+			}
+		})
+	}
+}
 
-func (hiding) Error() string   { return "failed" }
-func (h hiding) Unwrap() error { return h.error }
+// An opaqueError hides the text of the error that it wraps.
+type opaqueError struct{ error }
 
-func TestRetryPolicyOfErrors(t *testing.T) {
+func (opaqueError) Error() string   { return "failed" }
+func (e opaqueError) Unwrap() error { return e.error }
+
+func TestRetryPolicyByError(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
+		name string
 		err  error
 		want bool
 	}{
-		{io.EOF, true},
-		{syscall.ECONNREFUSED, true},
-		{context.DeadlineExceeded, true}, // that of an attempt: the call's is still to come
-		{errors.New("net/http: TLS handshake timeout"), true},
-		{hiding{&portkey.HeaderError{}}, false},
-		{hiding{&portkey.RouteError{}}, false},
-		{errors.Join(io.EOF, tls.RecordHeaderError{}), false},
-		{errors.Join(io.EOF, tls.AlertError(40)), false},
-		{errors.Join(io.EOF, &tls.CertificateVerificationError{Err: io.EOF}), false},
-		{hiding{http.ErrSchemeMismatch}, false},
-		{&portkey.RouteError{}, false},
-		{&portkey.HeaderError{}, false},
-		{&net.DNSError{Name: "gateway-tls", Err: "no such host"}, true},
-		{&net.DNSError{Name: "portkey", Err: "no such host"}, true},
-		{&net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")}, false},
-		{x509.HostnameError{Certificate: &x509.Certificate{}}, false},
-		{errors.New("net/http: invalid header field name"), false},
+		{"EOF", io.EOF, true},
+		{"connection refused", syscall.ECONNREFUSED, true},
+		// The timeout of one attempt: the deadline of the call has not passed.
+		{"deadline exceeded", context.DeadlineExceeded, true},
+		{"TLS handshake timeout", errors.New("net/http: TLS handshake timeout"), true},
+		{"wrapped HeaderError", opaqueError{&portkey.HeaderError{}}, false},
+		{"wrapped RouteError", opaqueError{&portkey.RouteError{}}, false},
+		{"joined TLS record header", errors.Join(io.EOF, tls.RecordHeaderError{}), false},
+		{"joined TLS alert", errors.Join(io.EOF, tls.AlertError(40)), false},
+		{"joined certificate", errors.Join(io.EOF, &tls.CertificateVerificationError{Err: io.EOF}), false},
+		{"wrapped scheme mismatch", opaqueError{http.ErrSchemeMismatch}, false},
+		{"RouteError", &portkey.RouteError{}, false},
+		{"HeaderError", &portkey.HeaderError{}, false},
+		{"DNS name that contains tls", &net.DNSError{Name: "gateway-tls", Err: "no such host"}, true},
+		{"DNS", &net.DNSError{Name: "portkey", Err: "no such host"}, true},
+		{"remote TLS", &net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")}, false},
+		{"certificate host name", x509.HostnameError{Certificate: &x509.Certificate{}}, false},
+		{"invalid header", errors.New("net/http: invalid header field name"), false},
 	} {
-		got, err := portkey.RetryPolicy(t.Context(), nil, tt.err)
-		if got != tt.want || err != nil {
-			t.Errorf("%#v: got %t, %v, want %t", tt.err, got, err, tt.want)
-		}
-	}
-	// What go-retryablehttp itself knows to be in vain, and tells by the text of a *url.Error.
-	count := &counter{RoundTripper: &http.Transport{}}
-	if _, err := newRetry(count).Client.Get("gopher://gw.example"); err == nil || count.calls.Load() != 1 {
-		t.Errorf("got %v after %d attempts, want an error after one", err, count.calls.Load())
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := portkey.RetryPolicy(t.Context(), nil, tt.err)
+			if got != tt.want || err != nil {
+				t.Errorf("%#v: got %t, %v, want %t", tt.err, got, err, tt.want)
+			}
+		})
 	}
 }
 
-func TestTLSAndInvalidHeaderErrorsGetOneAttempt(t *testing.T) {
+// go-retryablehttp recognizes this error, but only by the text of a *url.Error.
+func TestUnsupportedSchemeIsNotRetried(t *testing.T) {
 	t.Parallel()
-	standard := newTLSServer(t, nil)
-	newest := newTLSServer(t, &tls.Config{MinVersion: tls.VersionTLS13})
-	mutual := newTLSServer(t, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12})
-	plain := newServer(t, nil)
+	base := &recorder{respond: new(http.Transport).RoundTrip}
+	_, err := newRetryTransport(base).Client.Get("gopher://gw.example")
+	if n := len(base.all()); err == nil || n != 1 {
+		t.Errorf("got %v after %d attempts, want an error after 1", err, n)
+	}
+}
+
+func TestTLSAndInvalidHeaderErrorsAreNotRetried(t *testing.T) {
+	t.Parallel()
+	tlsServer := newTLSServer(t, nil)
+	tls13Server := newTLSServer(t, &tls.Config{MinVersion: tls.VersionTLS13})
+	// Version 1.2, since with 1.3 the client sends the request before the alert arrives.
+	mutualTLSServer := newTLSServer(t, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12})
+	plainServer := newServer(t, nil)
 	pool := x509.NewCertPool()
-	pool.AddCert(standard.Certificate())
-	remote := func(err error) bool {
+	pool.AddCert(tlsServer.Certificate())
+	isTLSAlert := func(err error) bool {
 		var op *net.OpError
 		return errors.As(err, &op) && op.Op == "remote error"
 	}
 	for _, tt := range []struct {
-		name, url string
-		config    *tls.Config
-		value     string
-		is        func(error) bool
+		name        string
+		url         string
+		config      *tls.Config
+		headerValue string
+		isWanted    func(error) bool
 	}{
-		{"unknown authority", standard.URL, nil, "", func(err error) bool {
+		{"unknown authority", tlsServer.URL, nil, "", func(err error) bool {
 			var cert *tls.CertificateVerificationError
 			var unknown x509.UnknownAuthorityError
 			return errors.As(err, &cert) && errors.As(err, &unknown)
 		}},
-		{"another's name", standard.URL, &tls.Config{RootCAs: pool, ServerName: "other.test"}, "", func(err error) bool {
+		{"wrong host name", tlsServer.URL, &tls.Config{RootCAs: pool, ServerName: "other.test"}, "", func(err error) bool {
 			var host x509.HostnameError
 			return errors.As(err, &host)
 		}},
-		{"plain HTTP", strings.Replace(plain.URL, "http:", "https:", 1), nil, "", func(err error) bool {
+		{"plain HTTP", strings.Replace(plainServer.URL, "http:", "https:", 1), nil, "", func(err error) bool {
 			return errors.Is(err, http.ErrSchemeMismatch)
 		}},
-		{"version", newest.URL, &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS12}, "", remote},
-		{"client certificate", mutual.URL, &tls.Config{RootCAs: pool}, "", remote},
-		{"header", plain.URL, nil, secret + "\n", func(err error) bool {
+		{"TLS version", tls13Server.URL, &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS12}, "", isTLSAlert},
+		{"client certificate", mutualTLSServer.URL, &tls.Config{RootCAs: pool}, "", isTLSAlert},
+		{"invalid header", plainServer.URL, nil, secret + "\n", func(err error) bool {
 			return strings.Contains(err.Error(), "invalid header") && !strings.Contains(err.Error(), secret)
 		}},
 	} {
-		base := &http.Transport{TLSClientConfig: tt.config}
-		defer base.CloseIdleConnections()
-		count := &counter{RoundTripper: base}
-		req := newRequest(t, t.Context(), "POST", openAIChat, "{}")
-		req.Header.Set("X-Own", tt.value)
-		resp, err := newRetryClient(t, newRetry(count), tt.url).Do(req)
-		if err == nil {
-			resp.Body.Close()
-			t.Errorf("%s: got %s, want an error", tt.name, resp.Status)
-			continue
-		}
-		if n := count.calls.Load(); n != 1 || !tt.is(err) {
-			t.Errorf("%s: got %d attempts and %v", tt.name, n, err)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			transport := &http.Transport{TLSClientConfig: tt.config}
+			defer transport.CloseIdleConnections()
+			base := &recorder{respond: transport.RoundTrip}
+			req := newPost(t, t.Context())
+			req.Header.Set("X-Client", tt.headerValue)
+			resp, err := newRetryClient(t, newRetryTransport(base), tt.url).Do(req)
+			if err == nil {
+				resp.Body.Close()
+				t.Fatalf("got %s, want an error", resp.Status)
+			}
+			if n := len(base.all()); n != 1 {
+				t.Errorf("got %d attempts, want 1", n)
+			}
+			if !tt.isWanted(err) {
+				t.Errorf("got error %v", err)
+			}
+		})
 	}
 }
 
-func TestBrokenConnectionsAreTriedAgain(t *testing.T) {
+func TestBrokenConnectionIsRetried(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int32
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -467,46 +531,50 @@ func TestBrokenConnectionsAreTriedAgain(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	})
-	do(t, newRetryClient(t, newRetry(nil), s.URL), newRequest(t, t.Context(), "POST", openAIChat, "{}"))
-	if all := s.all(); len(all) != 3 || all[2].body != "{}" {
-		t.Errorf("got %v, want three attempts with the body", all)
+	do(t, newRetryClient(t, newRetryTransport(nil), s.URL), newPost(t, t.Context()))
+	if attempts := s.all(); len(attempts) != 3 || attempts[2].body != "{}" {
+		t.Errorf("got %v, want three attempts with the body", attempts)
 	}
+}
 
+func TestRefusedConnectionIsRetried(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close() // nobody listens there now
-	count := &counter{RoundTripper: http.DefaultTransport}
-	_, err = newRetryClient(t, newRetry(count), "http://"+l.Addr().String()).Do(newRequest(t, t.Context(), "POST", openAIChat, "{}"))
-	if !errors.Is(err, syscall.ECONNREFUSED) || count.calls.Load() != 3 {
-		t.Errorf("got %v after %d attempts, want a refused connection after 3", err, count.calls.Load())
+	l.Close() // frees a port on which connections are refused
+	base := &recorder{respond: http.DefaultTransport.RoundTrip}
+	_, err = newRetryClient(t, newRetryTransport(base), "http://"+l.Addr().String()).Do(newPost(t, t.Context()))
+	if n := len(base.all()); !errors.Is(err, syscall.ECONNREFUSED) || n != 3 {
+		t.Errorf("got %v after %d attempts, want a refused connection after 3", err, n)
 	}
 }
 
-func TestRetryAfterIsHonouredUpToTheMaximum(t *testing.T) {
+func TestRetryAfterIsHonoredUpToTheMaximumWait(t *testing.T) {
 	t.Parallel()
-	const lo, hi = 100 * time.Millisecond, 8 * time.Second
-	backoff := [2]time.Duration{lo * 3 / 4, lo}
-	exactly := func(d time.Duration) [2]time.Duration { return [2]time.Duration{d, d} }
+	const minWait, maxWait = 100 * time.Millisecond, 8 * time.Second
+	type bounds struct{ min, max time.Duration }
+	backoff := bounds{minWait * 3 / 4, minWait}
+	exactly := func(d time.Duration) bounds { return bounds{d, d} }
 	date := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
 	for _, tt := range []struct {
-		after, ms string
-		want      [2]time.Duration
+		after, afterMs string // Retry-After and Retry-After-Ms
+		want           bounds
 	}{
 		{after: "2", want: exactly(2 * time.Second)},
 		{after: "1.5", want: exactly(1500 * time.Millisecond)},
-		{after: "8", want: exactly(hi)},
-		{after: "3600", want: exactly(hi)},
-		{after: "9999999999", want: exactly(hi)},
-		{after: "18446744074", want: exactly(hi)},
-		{after: "9223372036854775808", want: exactly(hi)},
-		{after: "1e400", want: exactly(hi)},
-		{after: "+Inf", want: exactly(hi)},
-		{after: strings.Repeat("9", 400), want: exactly(hi)},
-		{after: date(time.Hour), want: exactly(hi)},
-		{after: date(6 * time.Second), want: [2]time.Duration{time.Second, 6 * time.Second}},
-		{after: "Fri, 31 Dec 9999 23:59:59 GMT", want: exactly(hi)},
+		{after: "8", want: exactly(maxWait)},
+		{after: "3600", want: exactly(maxWait)},
+		{after: "9999999999", want: exactly(maxWait)},
+		{after: "18446744074", want: exactly(maxWait)},
+		{after: "9223372036854775808", want: exactly(maxWait)},
+		{after: "1e400", want: exactly(maxWait)},
+		{after: "+Inf", want: exactly(maxWait)},
+		{after: strings.Repeat("9", 400), want: exactly(maxWait)},
+		{after: date(time.Hour), want: exactly(maxWait)},
+		{after: date(6 * time.Second), want: bounds{time.Second, 6 * time.Second}},
+		{after: "Fri, 31 Dec 9999 23:59:59 GMT", want: exactly(maxWait)},
 		{after: date(-time.Hour), want: backoff},
 		{after: "Thu, 01 Jan 1970 00:00:00 GMT", want: backoff},
 		{after: "0", want: backoff},
@@ -517,43 +585,52 @@ func TestRetryAfterIsHonouredUpToTheMaximum(t *testing.T) {
 		{after: "NaN", want: backoff},
 		{after: "soon", want: backoff},
 		{after: "", want: backoff},
-		{ms: "250", want: exactly(250 * time.Millisecond)},
-		{ms: "0.5", want: exactly(500 * time.Microsecond)},
-		{ms: "3600000", want: exactly(hi)},
-		{ms: "250", after: "2", want: exactly(250 * time.Millisecond)},
-		{ms: "250", after: date(time.Hour), want: exactly(250 * time.Millisecond)},
-		{ms: "soon", after: "2", want: exactly(2 * time.Second)},
-		{ms: "-5", after: "2", want: exactly(2 * time.Second)},
-		{ms: "0", after: "-1", want: backoff},
-		{ms: "1e-9", want: backoff},
+		{afterMs: "250", want: exactly(250 * time.Millisecond)},
+		{afterMs: "0.5", want: exactly(500 * time.Microsecond)},
+		{afterMs: "3600000", want: exactly(maxWait)},
+		{afterMs: "250", after: "2", want: exactly(250 * time.Millisecond)},
+		{afterMs: "250", after: date(time.Hour), want: exactly(250 * time.Millisecond)},
+		{afterMs: "soon", after: "2", want: exactly(2 * time.Second)},
+		{afterMs: "-5", after: "2", want: exactly(2 * time.Second)},
+		{afterMs: "0", after: "-1", want: backoff},
+		{afterMs: "1e-9", want: backoff},
 	} {
-		for _, status := range []int{408, 429, 500, 503} {
-			resp := &http.Response{StatusCode: status, Header: http.Header{}}
-			resp.Header.Set("Retry-After", tt.after)
-			resp.Header.Set("Retry-After-Ms", tt.ms)
-			if got := portkey.RetryBackoff(lo, hi, 0, resp); got < tt.want[0] || got > tt.want[1] {
-				t.Errorf("%d, Retry-After %.40q, retry-after-ms %q: got %v, want %v", status, tt.after, tt.ms, got, tt.want)
+		t.Run(fmt.Sprintf("Retry-After %.40q, Retry-After-Ms %q", tt.after, tt.afterMs), func(t *testing.T) {
+			for _, status := range []int{408, 429, 500, 503} {
+				resp := &http.Response{StatusCode: status, Header: http.Header{}}
+				resp.Header.Set("Retry-After", tt.after)
+				resp.Header.Set("Retry-After-Ms", tt.afterMs)
+				if got := portkey.RetryBackoff(minWait, maxWait, 0, resp); got < tt.want.min || got > tt.want.max {
+					t.Errorf("%d: got %v, want %v to %v", status, got, tt.want.min, tt.want.max)
+				}
 			}
-		}
-	}
-	resp := &http.Response{Header: http.Header{"Retry-After": {"60"}}}
-	for _, most := range []time.Duration{0, -1} {
-		if got := portkey.RetryBackoff(lo, most, 0, resp); got != 0 {
-			t.Errorf("at most %v: got %v, want 0", most, got)
-		}
-	}
-	if got := portkey.RetryBackoff(lo, math.MaxInt64, 0, resp); got != time.Minute {
-		t.Errorf("without a maximum: got %v, want 1m", got)
+		})
 	}
 }
 
-func TestRetryBackoffDoublesUpToTheMaximum(t *testing.T) {
+func TestRetryAfterWithUnusualMaximumWait(t *testing.T) {
 	t.Parallel()
-	const most = time.Duration(math.MaxInt64)
+	resp := &http.Response{Header: http.Header{"Retry-After": {"60"}}}
+	for _, tt := range []struct{ maxWait, want time.Duration }{
+		{0, 0},
+		{-1, 0},
+		{math.MaxInt64, time.Minute},
+	} {
+		t.Run(tt.maxWait.String(), func(t *testing.T) {
+			if got := portkey.RetryBackoff(100*time.Millisecond, tt.maxWait, 0, resp); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRetryBackoffDoublesUpToTheMaximumWait(t *testing.T) {
+	t.Parallel()
+	const maxDuration = time.Duration(math.MaxInt64)
 	for _, tt := range []struct {
 		min, max time.Duration
 		attempt  int
-		want     time.Duration // less up to a quarter
+		want     time.Duration // before jitter, which subtracts up to a quarter
 	}{
 		{500 * time.Millisecond, 8 * time.Second, 0, 500 * time.Millisecond},
 		{500 * time.Millisecond, 8 * time.Second, 1, time.Second},
@@ -565,8 +642,8 @@ func TestRetryBackoffDoublesUpToTheMaximum(t *testing.T) {
 		{500 * time.Millisecond, 8 * time.Second, 64, 8 * time.Second},
 		{500 * time.Millisecond, 8 * time.Second, 1000, 8 * time.Second},
 		{500 * time.Millisecond, 8 * time.Second, -1, 500 * time.Millisecond},
-		{500 * time.Millisecond, most, 1000, most},
-		{most, most, 0, most},
+		{500 * time.Millisecond, maxDuration, 1000, maxDuration},
+		{maxDuration, maxDuration, 0, maxDuration},
 		{time.Minute, time.Second, 0, time.Second},
 		{0, time.Second, 1000, 0},
 		{-time.Second, time.Second, 3, 0},
@@ -574,91 +651,106 @@ func TestRetryBackoffDoublesUpToTheMaximum(t *testing.T) {
 		{time.Second, -time.Second, 3, 0},
 		{3, 3, 0, 3},
 	} {
-		for _, resp := range []*http.Response{nil, {StatusCode: 503}} {
-			got := portkey.RetryBackoff(tt.min, tt.max, tt.attempt, resp)
-			if got < tt.want-tt.want/4 || got > tt.want {
-				t.Errorf("%v to %v, attempt %d: got %v, want %v less up to a quarter", tt.min, tt.max, tt.attempt, got, tt.want)
+		t.Run(fmt.Sprintf("%v to %v, attempt %d", tt.min, tt.max, tt.attempt), func(t *testing.T) {
+			for _, resp := range []*http.Response{nil, {StatusCode: 503}} {
+				got := portkey.RetryBackoff(tt.min, tt.max, tt.attempt, resp)
+				if got < tt.want-tt.want/4 || got > tt.want {
+					t.Errorf("response %v: got %v, want %v less up to a quarter", resp, got, tt.want)
+				}
 			}
-		}
+		})
 	}
 }
 
-func TestRetryBackoffJitters(t *testing.T) {
+func TestRetryBackoffAddsJitter(t *testing.T) {
 	t.Parallel()
-	low, high := time.Hour, time.Duration(0)
+	shortest, longest := time.Hour, time.Duration(0)
 	for range 1000 {
-		d := portkey.RetryBackoff(time.Second, time.Minute, 0, nil)
-		low, high = min(low, d), max(high, d)
+		wait := portkey.RetryBackoff(time.Second, time.Minute, 0, nil)
+		shortest, longest = min(shortest, wait), max(longest, wait)
 	}
-	if low < 750*time.Millisecond || low > 800*time.Millisecond || high < 950*time.Millisecond || high > time.Second {
-		t.Errorf("got %v to %v, want about 750ms to 1s", low, high)
+	if shortest < 750*time.Millisecond || shortest > 800*time.Millisecond {
+		t.Errorf("got a shortest wait of %v, want 750ms to 800ms", shortest)
+	}
+	if longest < 950*time.Millisecond || longest > time.Second {
+		t.Errorf("got a longest wait of %v, want 950ms to 1s", longest)
 	}
 }
 
 func TestContextEndsTheWaitBetweenAttempts(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, inTurn(503))
-	waiting := func(end func()) *http.Client {
-		rt := newRetry(nil)
+	s := newServer(t, respondInTurn(503))
+	// newWaitingClient calls onWait before it waits for an hour.
+	newWaitingClient := func(onWait func()) *http.Client {
+		rt := newRetryTransport(nil)
 		rt.Client.Backoff = func(time.Duration, time.Duration, int, *http.Response) time.Duration {
-			end()
+			onWait()
 			return time.Hour
 		}
 		return newRetryClient(t, rt, s.URL)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := waiting(cancel).Do(newRequest(t, ctx, "POST", openAIChat, "{}")); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want context.Canceled", err)
-	}
-	if n := len(s.all()); n != 1 {
-		t.Errorf("got %d attempts, want 1", n)
-	}
-
-	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := waiting(func() {}).Do(newRequest(t, ctx, "POST", openAIChat, "{}")); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want context.DeadlineExceeded", err)
-	}
-
-	c := waiting(func() {})
-	c.Timeout = 50 * time.Millisecond
-	var timeout net.Error
-	if _, err := c.Do(newRequest(t, t.Context(), "POST", openAIChat, "{}")); !errors.As(err, &timeout) || !timeout.Timeout() {
-		t.Errorf("got %v, want a timeout", err)
-	}
+	t.Run("canceled", func(t *testing.T) {
+		before := len(s.all())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		_, err := newWaitingClient(cancel).Do(newPost(t, ctx))
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+		if n := len(s.all()) - before; n != 1 {
+			t.Errorf("got %d attempts, want 1", n)
+		}
+	})
+	t.Run("deadline exceeded", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := newWaitingClient(func() {}).Do(newPost(t, ctx))
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want context.DeadlineExceeded", err)
+		}
+	})
+	t.Run("client timeout", func(t *testing.T) {
+		c := newWaitingClient(func() {})
+		c.Timeout = 50 * time.Millisecond
+		_, err := c.Do(newPost(t, t.Context()))
+		var netErr net.Error
+		if !errors.As(err, &netErr) || !netErr.Timeout() {
+			t.Errorf("got %v, want a timeout", err)
+		}
+	})
 }
 
-func TestCancelledAttemptIsTheLast(t *testing.T) {
+func TestCanceledCallIsNotRetried(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	count := &counter{RoundTripper: http.DefaultTransport}
+	base := &recorder{respond: http.DefaultTransport.RoundTrip}
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		cancel()
 		<-r.Context().Done()
 	})
-	_, err := newRetryClient(t, newRetry(count), s.URL).Do(newRequest(t, ctx, "POST", openAIChat, "{}"))
-	if !errors.Is(err, context.Canceled) || count.calls.Load() != 1 {
-		t.Errorf("got %v after %d attempts, want context.Canceled after 1", err, count.calls.Load())
+	_, err := newRetryClient(t, newRetryTransport(base), s.URL).Do(newPost(t, ctx))
+	if n := len(base.all()); !errors.Is(err, context.Canceled) || n != 1 {
+		t.Errorf("got %v after %d attempts, want context.Canceled after 1", err, n)
 	}
 }
 
-func TestRetryIsSilentWithoutALogger(t *testing.T) {
+func TestRetryLogsNothingByDefault(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, inTurn(503, 200))
-	rt, hooks := newRetry(nil), 0
+	s := newServer(t, respondInTurn(503, 200))
+	rt, hookCalls := newRetryTransport(nil), 0
 	rt.Client.RequestLogHook = func(l retryablehttp.Logger, _ *http.Request, _ int) {
-		hooks++
+		hookCalls++
 		if l != nil {
-			t.Errorf("got a logger: %T", l)
+			t.Errorf("got logger %T, want nil", l)
 		}
 	}
-	do(t, newRetryClient(t, rt, s.URL), newRequest(t, t.Context(), "POST", openAIChat, "{}"))
-	if hooks != 2 {
-		t.Errorf("got %d calls of the hook, want 2", hooks)
+	do(t, newRetryClient(t, rt, s.URL), newPost(t, t.Context()))
+	if hookCalls != 2 {
+		t.Errorf("got %d calls of the hook, want 2", hookCalls)
 	}
 }
 
-func TestRetryLogsThroughSlogWithoutSecrets(t *testing.T) {
+func TestRetryLogsNoSecret(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int32
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -669,107 +761,119 @@ func TestRetryLogsThroughSlogWithoutSecrets(t *testing.T) {
 			http.Error(w, secret, http.StatusServiceUnavailable)
 		}
 	})
-	var out bytes.Buffer
-	rt := newRetry(nil)
-	rt.Client.Logger = slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var log bytes.Buffer
+	rt := newRetryTransport(nil)
+	rt.Client.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	opts := secretOptions()
 	opts.BaseURL = s.URL
 	tr := newTransport(t, rt, opts)
-	req := newRequest(t, portkey.WithMetadata(t.Context(), portkey.Metadata{"k": secret}), "POST", openAIChat+"?page=2", secret)
+	ctx := portkey.WithMetadata(t.Context(), portkey.Metadata{"k": secret})
+	req := newRequest(t, ctx, "POST", openAIChat+"?page=2", secret)
 	ownHeaders(req.Header)
 	do(t, &http.Client{Transport: tr}, req)
-	for _, want := range []string{`"msg":"performing request"`, `"msg":"request failed"`, `"msg":"retrying request"`, "page=2", "status: 503"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("got %s, want it to contain %s", &out, want)
+	for _, want := range []string{
+		`"msg":"performing request"`, `"msg":"request failed"`, `"msg":"retrying request"`, "page=2", "status: 503",
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("got %s, want it to contain %s", &log, want)
 		}
 	}
-	if strings.Contains(out.String(), secret) || strings.Contains(strings.ToLower(out.String()), "x-portkey") {
-		t.Errorf("a secret or a header was logged: %s", &out)
+	if strings.Contains(log.String(), secret) || strings.Contains(strings.ToLower(log.String()), "x-portkey") {
+		t.Errorf("a secret or a header was logged: %s", &log)
 	}
 }
 
 func TestRetryFollowsNoRedirects(t *testing.T) {
 	t.Parallel()
-	users := &retryablehttp.RoundTripper{Client: retryablehttp.NewClient()} // follows redirects, of itself
-	users.Client.Logger = nil
-	own := *users.Client.HTTPClient
-	for name, rt := range map[string]*retryablehttp.RoundTripper{"ours": newRetry(nil), "a user's": users} {
+	thirdParty := newThirdPartyRetryTransport()
+	httpClient := *thirdParty.Client.HTTPClient
+	for name, rt := range map[string]*retryablehttp.RoundTripper{
+		"NewRetryTransport": newRetryTransport(nil),
+		"third party":       thirdParty,
+	} {
 		for _, status := range []int{301, 302, 303, 307, 308} {
-			name := fmt.Sprint(name, ", ", status)
-			var gw *server
-			gw = newServer(t, redirectTo(status, map[string]func() string{"/x": func() string { return foreign(gw) + "/y" }}))
-			var opened []*trackedBody
-			open := func() (io.ReadCloser, error) {
-				opened = append(opened, &trackedBody{Reader: strings.NewReader("{}")})
-				return opened[len(opened)-1], nil
-			}
-			req := newRequest(t, t.Context(), "POST", gw.URL+"/x", "")
-			req.Body, _ = open()
-			req.GetBody, req.ContentLength = open, 2
-			resp, err := newRetryClient(t, rt, gw.URL).Transport.RoundTrip(req)
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
-				continue
-			}
-			resp.Body.Close()
-			if n := len(gw.all()); resp.StatusCode != status || n != 1 || resp.Header.Get("Location") == "" {
-				t.Errorf("%s: got %d after %d requests, want the redirect itself", name, resp.StatusCode, n)
-			}
-			for i, b := range opened[1:] { // the first is net/http's to close, in its own time
-				if b.closed.Load() == 0 {
-					t.Errorf("%s: reopened body %d was not closed", name, i+1)
+			t.Run(fmt.Sprint(name, " ", status), func(t *testing.T) {
+				var gw *server
+				gw = newServer(t, redirectTo(status, map[string]func() string{
+					"/x": func() string { return foreign(gw) + "/y" },
+				}))
+				c := newRetryClient(t, rt, gw.URL)
+				var opened openedBodies
+				req := newRequest(t, t.Context(), "POST", gw.URL+"/x", "")
+				req.Body, _ = opened.open()
+				req.GetBody, req.ContentLength = opened.open, 2
+				resp, err := c.Transport.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			if resp, err := newRetryClient(t, rt, gw.URL).Get(gw.URL + "/x"); err != nil {
-				t.Errorf("%s: %v", name, err)
-			} else {
 				resp.Body.Close()
-			}
-			checkNoSecret(t, name, gw.last(t))
+				n := len(gw.all())
+				if resp.StatusCode != status || n != 1 || resp.Header.Get("Location") == "" {
+					t.Errorf("got %d after %d requests, want the redirect after 1", resp.StatusCode, n)
+				}
+				// net/http may close the first body after it has returned the response.
+				for i, body := range opened[1:] {
+					if body.closed.Load() == 0 {
+						t.Errorf("reopened body %d was not closed", i+1)
+					}
+				}
+
+				resp, err = c.Get(gw.URL + "/x")
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				checkNoSecret(t, "redirect", gw.last(t))
+			})
 		}
 	}
-	if !reflect.DeepEqual(*users.Client.HTTPClient, own) {
-		t.Error("the user's http.Client was changed")
+	if !reflect.DeepEqual(*thirdParty.Client.HTTPClient, httpClient) {
+		t.Error("the caller's http.Client was changed")
 	}
 }
 
-func TestWhatTheGatewayHasDealtWithIsNotTriedAgain(t *testing.T) {
+func TestResponseOfTheGatewayIsNotRetried(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"x-portkey-trace-id", "x-portkey-request-id", "x-portkey-gateway-exception"} {
 		for _, value := range []string{"", "true"} {
-			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set(key, value)
-				w.Header().Set("Retry-After", "1")
-				http.Error(w, "failed", http.StatusServiceUnavailable)
+			t.Run(fmt.Sprintf("%s %q", key, value), func(t *testing.T) {
+				s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set(key, value)
+					w.Header().Set("Retry-After", "1")
+					http.Error(w, "failed", http.StatusServiceUnavailable)
+				})
+				resp, body := do(t, newRetryClient(t, newRetryTransport(nil), s.URL), newPost(t, t.Context()))
+				if resp.StatusCode != 503 || body != "failed\n" {
+					t.Errorf("got %d %q, want the first response", resp.StatusCode, body)
+				}
+				if n := len(s.all()); n != 1 {
+					t.Errorf("got %d attempts, want 1", n)
+				}
 			})
-			resp, body := do(t, newRetryClient(t, newRetry(nil), s.URL), newRequest(t, t.Context(), "POST", openAIChat, "{}"))
-			if n := len(s.all()); n != 1 || resp.StatusCode != 503 || body != "failed\n" {
-				t.Errorf("%s %q: got %d %q after %d attempts, want the first answer", key, value, resp.StatusCode, body, n)
-			}
 		}
 	}
 }
 
-func TestStreamIsNotTriedAgainOnceItHasBegun(t *testing.T) {
+func TestStreamIsNotRetriedOnceItHasStarted(t *testing.T) {
 	t.Parallel()
-	read := make(chan bool)
+	firstEventRead := make(chan bool)
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		io.WriteString(w, "data: 1\n\n")
 		w.(http.Flusher).Flush()
-		<-read
+		<-firstEventRead
 		panic(http.ErrAbortHandler)
 	})
-	resp, err := newRetryClient(t, newRetry(nil), s.URL).Do(newRequest(t, t.Context(), "POST", openAIChat, "{}"))
+	resp, err := newRetryClient(t, newRetryTransport(nil), s.URL).Do(newPost(t, t.Context()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	buf := make([]byte, 9)
 	if _, err := io.ReadFull(resp.Body, buf); err != nil || string(buf) != "data: 1\n\n" {
-		t.Errorf("got %q, %v, want the first event while the stream goes on", buf, err)
+		t.Errorf("got %q, %v, want the first event before the stream ends", buf, err)
 	}
-	close(read)
+	close(firstEventRead)
 	if _, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("got %v, want io.ErrUnexpectedEOF", err)
 	}
@@ -778,7 +882,7 @@ func TestStreamIsNotTriedAgainOnceItHasBegun(t *testing.T) {
 	}
 }
 
-func TestRetryHandsBackAnUpgradedConnection(t *testing.T) {
+func TestRetryReturnsAnUpgradedConnection(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, rw, _ := w.(http.Hijacker).Hijack()
@@ -790,118 +894,138 @@ func TestRetryHandsBackAnUpgradedConnection(t *testing.T) {
 	req := newRequest(t, t.Context(), "GET", "https://api.openai.com/v1/realtime", "")
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "echo")
-	resp, err := newRetryClient(t, newRetry(nil), s.URL).Do(req)
+	resp, err := newRetryClient(t, newRetryTransport(nil), s.URL).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	rw, ok := resp.Body.(io.ReadWriter)
+	conn, ok := resp.Body.(io.ReadWriter)
 	if !ok {
 		t.Fatalf("got a %T, want an io.ReadWriteCloser", resp.Body)
 	}
-	io.WriteString(rw, "ping")
-	if got, err := io.ReadAll(rw); string(got) != "ping" || err != nil {
-		t.Errorf("got %q, %v", got, err)
+	io.WriteString(conn, "ping")
+	if got, err := io.ReadAll(conn); string(got) != "ping" || err != nil {
+		t.Errorf("got %q, %v, want the echo", got, err)
 	}
 }
 
 func TestRetryNeverReturnsAResponseWithAnError(t *testing.T) {
 	t.Parallel()
-	failed := errors.New("failed")
-	for name, change := range map[string]func(*retryablehttp.Client, *http.Request){
-		"GetBody": func(_ *retryablehttp.Client, r *http.Request) {
-			r.GetBody = func() (io.ReadCloser, error) { return nil, failed }
-		},
-		"CheckRetry": func(c *retryablehttp.Client, _ *http.Request) {
-			c.CheckRetry = func(context.Context, *http.Response, error) (bool, error) { return true, failed }
-		},
-		"PrepareRetry": func(c *retryablehttp.Client, _ *http.Request) {
-			c.PrepareRetry = func(*http.Request) error { return failed }
-		},
-		"ErrorHandler": func(c *retryablehttp.Client, _ *http.Request) {
-			c.ErrorHandler = func(*http.Response, error, int) (*http.Response, error) { return &http.Response{}, failed }
-		},
+	errFailed := errors.New("failed")
+	for _, tt := range []struct {
+		name       string
+		fail       func(*retryablehttp.Client, *http.Request)
+		wantClosed bool // the body of the base's last response
+	}{
+		{"GetBody", func(_ *retryablehttp.Client, r *http.Request) {
+			r.GetBody = func() (io.ReadCloser, error) { return nil, errFailed }
+		}, true},
+		{"CheckRetry", func(c *retryablehttp.Client, _ *http.Request) {
+			c.CheckRetry = func(context.Context, *http.Response, error) (bool, error) { return true, errFailed }
+		}, true},
+		{"PrepareRetry", func(c *retryablehttp.Client, _ *http.Request) {
+			c.PrepareRetry = func(*http.Request) error { return errFailed }
+		}, true},
+		// An ErrorHandler has to close the body.
+		{"ErrorHandler", func(c *retryablehttp.Client, _ *http.Request) {
+			c.ErrorHandler = func(*http.Response, error, int) (*http.Response, error) {
+				return &http.Response{}, errFailed
+			}
+		}, false},
 	} {
-		var last *trackedBody
-		rt := newRetry(roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-			r.Body.Close()
-			last = &trackedBody{Reader: strings.NewReader("")}
-			return &http.Response{StatusCode: 503, Body: last}, nil
-		}))
-		req := newRequest(t, t.Context(), "POST", openAIChat, "{}")
-		change(rt.Client, req)
-		resp, err := newTransport(t, rt, portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(req)
-		if resp != nil || err != failed {
-			t.Errorf("%s: got %v, %v, want the error alone", name, resp, err)
-		}
-		if name != "ErrorHandler" && last.closed.Load() == 0 {
-			t.Errorf("%s: the response's body was not closed", name)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			var last *countingBody
+			rt := newRetryTransport(&recorder{respond: func(r *http.Request) (*http.Response, error) {
+				r.Body.Close()
+				last = newCountingBody()
+				return &http.Response{StatusCode: 503, Body: last}, nil
+			}})
+			req := newPost(t, t.Context())
+			tt.fail(rt.Client, req)
+			resp, err := newTransport(t, rt, portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(req)
+			if resp != nil || err != errFailed {
+				t.Errorf("got %v, %v, want nil, %v", resp, err, errFailed)
+			}
+			if tt.wantClosed && last.closed.Load() == 0 {
+				t.Error("the body of the response was not closed")
+			}
+		})
 	}
 }
 
 func TestRetryHooksCannotChangeTheCallersRequest(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, inTurn(503, 200))
-	rt := newRetry(nil)
+	s := newServer(t, respondInTurn(503, 200))
+	rt := newRetryTransport(nil)
 	rt.Client.PrepareRetry = func(r *http.Request) error {
 		r.Header.Set("X-Signature", "new")
 		return nil
 	}
-	tr := newTransport(t, rt, portkey.Options{BaseURL: "http://gw.example", Filter: func(*http.Request) bool { return false }})
+	tr := newTransport(t, rt, portkey.Options{
+		BaseURL: "http://gw.example", Filter: func(*http.Request) bool { return false },
+	})
 	req := newRequest(t, t.Context(), "POST", s.URL+"/x", "{}")
 	req.Header.Set("X-Signature", "old")
-	before, body := req.Header.Clone(), req.Body
+	header, body := req.Header.Clone(), req.Body
 	do(t, &http.Client{Transport: tr}, req)
-	if all := s.all(); len(all) != 2 || all[0].header.Get("X-Signature") != "old" || all[1].header.Get("X-Signature") != "new" {
-		t.Errorf("got %v, want the second attempt signed anew", all)
+	attempts := s.all()
+	if len(attempts) != 2 {
+		t.Fatalf("got %d attempts, want 2", len(attempts))
 	}
-	if !reflect.DeepEqual(req.Header, before) || req.Body != body || req.ContentLength != 2 {
+	for i, want := range []string{"old", "new"} {
+		if got := attempts[i].header.Get("X-Signature"); got != want {
+			t.Errorf("attempt %d: got signature %q, want %q", i+1, got, want)
+		}
+	}
+	if !reflect.DeepEqual(req.Header, header) || req.Body != body || req.ContentLength != 2 {
 		t.Errorf("the request was changed: %v", req)
 	}
 }
 
-func TestFieldsOfAUsersRetryClientCount(t *testing.T) {
+func TestAllFieldsOfARetryClientAreUsed(t *testing.T) {
 	t.Parallel()
 	var got []string
-	note := func(what string) { got = append(got, what) }
+	record := func(event string) { got = append(got, event) }
+	base := &recorder{respond: func(r *http.Request) (*http.Response, error) {
+		record("attempt")
+		return &http.Response{StatusCode: 503, Body: http.NoBody}, nil
+	}}
 	rt := &retryablehttp.RoundTripper{Client: &retryablehttp.Client{}}
-	c := newTransport(t, rt, portkey.Options{BaseURL: "http://gw.example"})
-	*rt.Client = retryablehttp.Client{ // after NewTransport
-		HTTPClient: &http.Client{Jar: noteJar(note), Transport: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-			note("attempt")
-			return &http.Response{StatusCode: 503, Body: http.NoBody}, nil
-		})},
-		Logger:          slog.New(slog.NewTextHandler(noteWriter(note), &slog.HandlerOptions{Level: slog.LevelDebug})),
+	tr := newTransport(t, rt, portkey.Options{BaseURL: "http://gw.example"})
+	// Fields that are set after NewTransport are used too.
+	*rt.Client = retryablehttp.Client{
+		HTTPClient:      &http.Client{Jar: recordingJar(record), Transport: base},
+		Logger:          slog.New(slog.NewTextHandler(recordingWriter(record), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		RetryWaitMin:    1,
 		RetryWaitMax:    2,
 		RetryMax:        1,
-		RequestLogHook:  func(retryablehttp.Logger, *http.Request, int) { note("request") },
-		ResponseLogHook: func(retryablehttp.Logger, *http.Response) { note("response") },
+		RequestLogHook:  func(retryablehttp.Logger, *http.Request, int) { record("request") },
+		ResponseLogHook: func(retryablehttp.Logger, *http.Response) { record("response") },
 		CheckRetry: func(context.Context, *http.Response, error) (bool, error) {
-			note("check")
+			record("check")
 			return true, nil
 		},
 		Backoff: func(min, max time.Duration, _ int, _ *http.Response) time.Duration {
-			note(fmt.Sprint("wait ", min, max))
+			record(fmt.Sprint("wait ", min, max))
 			return 0
 		},
 		PrepareRetry: func(*http.Request) error {
-			note("prepare")
+			record("prepare")
 			return nil
 		},
 		ErrorHandler: func(resp *http.Response, _ error, n int) (*http.Response, error) {
-			note(fmt.Sprint("handle ", n))
+			record(fmt.Sprint("handle ", n))
 			return resp, nil
 		},
 	}
-	resp, err := c.RoundTrip(newRequest(t, t.Context(), "POST", openAIChat, "{}"))
+	resp, err := tr.RoundTrip(newPost(t, t.Context()))
 	if err != nil || resp.StatusCode != 503 {
-		t.Errorf("got %v, %v, want the response of the handler", resp, err)
+		t.Errorf("got %v, %v, want the response of the ErrorHandler", resp, err)
 	}
 	attempt := []string{"request", "cookies", "attempt", "check", "response"}
-	want := append([]string{"log"}, attempt...)
-	want = append(append(append(want, "wait 1ns 2ns", "log", "prepare"), attempt...), "handle 2")
+	want := slices.Concat(
+		[]string{"log"}, attempt, []string{"wait 1ns 2ns", "log", "prepare"}, attempt, []string{"handle 2"},
+	)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
@@ -912,72 +1036,85 @@ func TestFieldsOfAUsersRetryClientCount(t *testing.T) {
 		}
 	}
 	if exported != 11 {
-		t.Errorf("retryablehttp.Client has %d exported fields: all have to be copied", exported)
+		t.Errorf("got %d exported fields of retryablehttp.Client, want 11: copy the new ones and test them here", exported)
 	}
 }
 
-type noteWriter func(string)
+type recordingWriter func(event string)
 
-func (n noteWriter) Write(p []byte) (int, error) { n("log"); return len(p), nil }
+func (record recordingWriter) Write(p []byte) (int, error) { record("log"); return len(p), nil }
 
-// A noteJar has no cookies.
-type noteJar func(string)
+// A recordingJar is a http.CookieJar that is always empty.
+type recordingJar func(event string)
 
-func (n noteJar) Cookies(*url.URL) []*http.Cookie     { n("cookies"); return nil }
-func (n noteJar) SetCookies(*url.URL, []*http.Cookie) {}
+func (record recordingJar) Cookies(*url.URL) []*http.Cookie     { record("cookies"); return nil }
+func (record recordingJar) SetCookies(*url.URL, []*http.Cookie) {}
 
-func TestRetryClientMayBeLeftEmpty(t *testing.T) {
+func TestRetryTransportWithoutAClientReusesConnections(t *testing.T) {
 	t.Parallel()
-	noPool := &retryablehttp.Client{CheckRetry: portkey.RetryPolicy, Backoff: portkey.RetryBackoff}
-	for name, rt := range map[string]*retryablehttp.RoundTripper{"no client": {}, "no HTTPClient": {Client: noPool}} {
-		conns := make(map[string]bool)
-		s := newServer(t, func(_ http.ResponseWriter, r *http.Request) { conns[r.RemoteAddr] = true })
-		c := newRetryClient(t, rt, s.URL)
-		for range 3 {
-			do(t, c, newRequest(t, t.Context(), "POST", openAIChat, "{}"))
-		}
-		if len(conns) != 1 {
-			t.Errorf("%s: got %d connections for 3 calls, want 1", name, len(conns))
-		}
-		c.CloseIdleConnections()
-		do(t, c, newRequest(t, t.Context(), "POST", openAIChat, "{}"))
-		if len(conns) != 2 {
-			t.Errorf("%s: got %d connections, want 2: CloseIdleConnections did nothing", name, len(conns))
-		}
-		c.CloseIdleConnections()
+	noHTTPClient := &retryablehttp.Client{CheckRetry: portkey.RetryPolicy, Backoff: portkey.RetryBackoff}
+	for name, rt := range map[string]*retryablehttp.RoundTripper{
+		"no Client":     {},
+		"no HTTPClient": {Client: noHTTPClient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conns := make(map[string]bool) // by the client's address
+			s := newServer(t, func(_ http.ResponseWriter, r *http.Request) { conns[r.RemoteAddr] = true })
+			c := newRetryClient(t, rt, s.URL)
+			for range 3 {
+				do(t, c, newPost(t, t.Context()))
+			}
+			if len(conns) != 1 {
+				t.Errorf("got %d connections for 3 calls, want 1", len(conns))
+			}
+			c.CloseIdleConnections()
+			do(t, c, newPost(t, t.Context()))
+			if len(conns) != 2 {
+				t.Errorf("got %d connections after CloseIdleConnections, want 2", len(conns))
+			}
+			c.CloseIdleConnections()
+		})
 	}
-	if noPool.HTTPClient != nil {
-		t.Error("the user's client was changed")
+	if noHTTPClient.HTTPClient != nil {
+		t.Error("the caller's retryablehttp.Client was changed")
 	}
 }
 
-func TestRetryUsesTheDefaultTransportOfTheMoment(t *testing.T) { // not parallel: it changes a global
-	tr := newTransport(t, newRetry(nil), portkey.Options{BaseURL: "http://gw.example"})
+func TestRetryUsesTheCurrentDefaultTransport(t *testing.T) { // not parallel: it changes a global
+	tr := newTransport(t, newRetryTransport(nil), portkey.Options{BaseURL: "http://gw.example"})
 	old := http.DefaultTransport
 	defer func() { http.DefaultTransport = old }()
-	mine := errors.New("tls: mine")
-	http.DefaultTransport = roundTripperFunc(func(*http.Request) (*http.Response, error) { return nil, mine })
-	if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", openAIChat, "")); err != mine {
-		t.Errorf("got %v, want the new default's error", err)
+	want := errors.New("tls: of the new default") // not retried
+	http.DefaultTransport = &recorder{respond: func(*http.Request) (*http.Response, error) { return nil, want }}
+	if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", openAIChat, "")); err != want {
+		t.Errorf("got %v, want %v", err, want)
 	}
 }
 
-func TestIdleConnectionsAreClosedOnRequestAndNotByFailures(t *testing.T) {
+// A closeIdleRecorder also counts the calls of CloseIdleConnections.
+type closeIdleRecorder struct {
+	recorder
+	closeIdleCalls atomic.Int32
+}
+
+func (r *closeIdleRecorder) CloseIdleConnections() { r.closeIdleCalls.Add(1) }
+
+func TestFailedCallsDoNotCloseIdleConnections(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, inTurn(503))
-	base := &counter{RoundTripper: http.DefaultTransport}
-	c := newRetryClient(t, newRetry(base), s.URL)
-	do(t, c, newRequest(t, t.Context(), "POST", openAIChat, "{}"))
+	s := newServer(t, respondInTurn(503))
+	base := &closeIdleRecorder{recorder: recorder{respond: http.DefaultTransport.RoundTrip}}
+	c := newRetryClient(t, newRetryTransport(base), s.URL)
+	do(t, c, newPost(t, t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Do(newRequest(t, ctx, "POST", openAIChat, "{}")); err == nil {
-		t.Error("got no error after the context")
+	if _, err := c.Do(newPost(t, ctx)); err == nil {
+		t.Error("got no error for a canceled context")
 	}
-	if n := base.closed.Load(); n != 0 {
-		t.Errorf("failed calls closed the idle connections %d times", n)
+	if n := base.closeIdleCalls.Load(); n != 0 {
+		t.Errorf("got %d calls of the base's CloseIdleConnections after failed calls, want 0", n)
 	}
 	c.CloseIdleConnections()
-	if n := base.closed.Load(); n != 1 {
+	if n := base.closeIdleCalls.Load(); n != 1 {
 		t.Errorf("got %d calls of the base's CloseIdleConnections, want 1", n)
 	}
 }
@@ -998,8 +1135,7 @@ func TestRetryLeavesNoGoroutines(t *testing.T) { // not parallel: it counts goro
 			}
 		}))
 		defer s.Close()
-		base := &http.Transport{}
-		rt := newRetry(base)
+		rt := newRetryTransport(&http.Transport{})
 		rt.Client.RetryMax = 100
 		c := newRetryClient(t, rt, s.URL)
 		defer c.CloseIdleConnections()
@@ -1028,41 +1164,61 @@ func TestRetryLeavesNoGoroutines(t *testing.T) { // not parallel: it counts goro
 	checkNoneLeft(t, "goroutines", func() int { return runtime.NumGoroutine() - before })
 }
 
-func TestRetryClientAroundTheTransport(t *testing.T) {
+// newOuterRetryClient returns a retryablehttp.Client above a Transport. Its counter
+// counts the attempts.
+func newOuterRetryClient(t *testing.T, gateway string) (*http.Client, *atomic.Int32) {
+	t.Helper()
+	attempts := new(atomic.Int32)
+	c := retryablehttp.NewClient()
+	c.Logger, c.RetryWaitMin, c.RetryWaitMax = nil, 1, 1
+	c.CheckRetry, c.Backoff = portkey.RetryPolicy, portkey.RetryBackoff
+	c.ErrorHandler = retryablehttp.PassthroughErrorHandler
+	c.RequestLogHook = func(retryablehttp.Logger, *http.Request, int) { attempts.Add(1) }
+	c.HTTPClient.Transport = newTransport(t, nil, portkey.Options{
+		BaseURL: gateway, Headers: portkey.Headers{APIKey: secret},
+	})
+	return c.StandardClient(), attempts
+}
+
+func TestAttemptsOfAnOuterRetryClientShareATraceID(t *testing.T) {
 	t.Parallel()
-	var calls atomic.Int32
-	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
-		if calls.Add(1)%3 != 0 {
-			w.WriteHeader(503)
+	s := newServer(t, respondInTurn(503, 503, 200))
+	c, _ := newOuterRetryClient(t, s.URL)
+	ctx, traceID := portkey.WithNewTrace(t.Context())
+	resp, _ := do(t, c, newPost(t, ctx))
+	attempts := s.all()
+	if resp.StatusCode != 200 || len(attempts) != 3 {
+		t.Fatalf("got %d after %d attempts, want 200 after 3", resp.StatusCode, len(attempts))
+	}
+	for i, got := range attempts {
+		if got.body != "{}" {
+			t.Errorf("attempt %d: got body %q, want {}", i+1, got.body)
+		}
+		if ids := got.header["X-Portkey-Trace-Id"]; !reflect.DeepEqual(ids, []string{traceID}) {
+			t.Errorf("attempt %d: got trace IDs %q, want %q", i+1, ids, traceID)
+		}
+	}
+}
+
+func TestErrorsOfTheTransportAreNotRetriedByAnOuterRetryClient(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	t.Run("HeaderError", func(t *testing.T) {
+		c, attempts := newOuterRetryClient(t, s.URL)
+		_, err := c.Do(newPost(t, portkey.WithTrace(t.Context(), "a\nb")))
+		checkHeaderError(t, errors.Unwrap(err), "x-portkey-trace-id")
+		if n := attempts.Load(); n != 1 {
+			t.Errorf("got %d attempts, want 1", n)
 		}
 	})
-	attempts := 0
-	rc := retryablehttp.NewClient()
-	rc.Logger, rc.RetryWaitMin, rc.RetryWaitMax = nil, 1, 1
-	rc.CheckRetry, rc.Backoff, rc.ErrorHandler = portkey.RetryPolicy, portkey.RetryBackoff, retryablehttp.PassthroughErrorHandler
-	rc.RequestLogHook = func(retryablehttp.Logger, *http.Request, int) { attempts++ }
-	rc.HTTPClient.Transport = newTransport(t, nil, portkey.Options{BaseURL: s.URL, Headers: portkey.Headers{APIKey: secret}})
-	c := rc.StandardClient()
-
-	ctx, trace := portkey.WithNewTrace(t.Context())
-	resp, _ := do(t, c, newRequest(t, ctx, "POST", openAIChat, "{}"))
-	all := s.all()
-	if resp.StatusCode != 200 || len(all) != 3 {
-		t.Fatalf("got %d after %d attempts, want 200 after 3", resp.StatusCode, len(all))
-	}
-	for i, got := range all {
-		if want := []string{trace}; got.body != "{}" || !reflect.DeepEqual(got.header["X-Portkey-Trace-Id"], want) {
-			t.Errorf("attempt %d: got %q and trace %q, want %q", i+1, got.body, got.header["X-Portkey-Trace-Id"], want)
+	t.Run("RouteError", func(t *testing.T) {
+		c, attempts := newOuterRetryClient(t, s.URL)
+		_, err := c.Do(newRequest(t, t.Context(), "POST", "http://elsewhere.example", "{}"))
+		if !errors.As(err, new(*portkey.RouteError)) {
+			t.Errorf("got %v, want a RouteError", err)
 		}
-	}
-
-	// The Transport's own errors are not tried again.
-	attempts = 0
-	_, err := c.Do(newRequest(t, portkey.WithTrace(t.Context(), "a\nb"), "POST", openAIChat, "{}"))
-	checkHeaderError(t, errors.Unwrap(err), "x-portkey-trace-id")
-	_, err = c.Do(newRequest(t, t.Context(), "POST", "http://elsewhere.example", "{}"))
-	var route *portkey.RouteError
-	if !errors.As(err, &route) || attempts != 2 {
-		t.Errorf("got %v, and %d attempts for 2 calls, want a RouteError and 2", err, attempts)
-	}
+		if n := attempts.Load(); n != 1 {
+			t.Errorf("got %d attempts, want 1", n)
+		}
+	})
 }
