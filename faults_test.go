@@ -88,7 +88,7 @@ type step struct {
 }
 
 var (
-	success = step{name: "success", outcomes: []string{"200"}, ofGateway: true, respond: respondWith(200, "")}
+	success = step{name: "success", outcomes: []string{"200"}, ofGateway: true, respond: sendResponse(200, "")}
 
 	// retryableSteps can precede another step in the script of a call.
 	retryableSteps = []step{
@@ -123,27 +123,27 @@ var (
 				io.CopyN(x.bodyHash, x.req.Body, 20<<10)
 				time.Sleep(time.Millisecond)
 			}
-			return respondWith(200, "")(x)
+			return sendResponse(200, "")(x)
 		}},
 		{
 			name: "reset in mid-body", outcomes: []string{"reset"}, ofGateway: true,
-			respond: respondHalfThen(false, resetConn),
+			respond: sendHalfThen(false, resetConn),
 		},
 		{
 			name: "reset in mid-stream", outcomes: []string{"reset"}, ofGateway: true,
-			respond: respondHalfThen(true, resetConn),
+			respond: sendHalfThen(true, resetConn),
 		},
 		{
 			name: "truncated body", outcomes: []string{"truncated"}, ofGateway: true,
-			respond: respondHalfThen(false, closeConn),
+			respond: sendHalfThen(false, closeConn),
 		},
 		{
 			name: "truncated chunk", outcomes: []string{"truncated"}, ofGateway: true,
-			respond: respondHalfThen(true, closeConn),
+			respond: sendHalfThen(true, closeConn),
 		},
 		{
 			name: "stream without its last chunk", outcomes: []string{"truncated"}, ofGateway: true,
-			respond: respondHalfThen(true, func(x *exchange) bool {
+			respond: sendHalfThen(true, func(x *exchange) bool {
 				io.WriteString(x, x.text[len(x.text)/2+1:]+"\r\n")
 				return false
 			}),
@@ -151,18 +151,18 @@ var (
 		{name: "stalled headers", outcomes: []string{"deadline"}, respond: readBodyThen(stall)},
 		{
 			name: "stalled stream", outcomes: []string{"deadline"}, ofGateway: true,
-			respond: respondHalfThen(true, stall),
+			respond: sendHalfThen(true, stall),
 		},
 		{
 			name: "429 of a proxy", outcomes: []string{"429"}, retryable: true,
-			respond: respondWith(429, "Retry-After: 3600\r\n"),
+			respond: sendResponse(429, "Retry-After: 3600\r\n"),
 		},
-		{name: "503 of a proxy", outcomes: []string{"503"}, retryable: true, respond: respondWith(503, "")},
+		{name: "503 of a proxy", outcomes: []string{"503"}, retryable: true, respond: sendResponse(503, "")},
 		{
 			name: "429 of the gateway", outcomes: []string{"429"}, ofGateway: true,
-			respond: respondWith(429, "Retry-After: 3600\r\n"),
+			respond: sendResponse(429, "Retry-After: 3600\r\n"),
 		},
-		{name: "500 of the gateway", outcomes: []string{"500"}, ofGateway: true, respond: respondWith(500, "")},
+		{name: "500 of the gateway", outcomes: []string{"500"}, ofGateway: true, respond: sendResponse(500, "")},
 		{
 			name: "503 during the upload", outcomes: []string{"503", "reset", "broken pipe", "closed"},
 			retryable: true, emptyBody: true, respond: func(x *exchange) bool {
@@ -202,16 +202,16 @@ var (
 		waitFor: func(g *scriptedGateway) <-chan struct{} { return g.killed },
 	}
 	restarted = step{
-		name: "restarted", outcomes: []string{"200"}, ofGateway: true, respond: respondWith(200, ""),
+		name: "restarted", outcomes: []string{"200"}, ofGateway: true, respond: sendResponse(200, ""),
 		waitFor: func(g *scriptedGateway) <-chan struct{} { return g.restarted },
 	}
 )
 
 // The following functions make the respond function of a step.
 
-// respondWith sends a whole response: with a Content-Length, or in chunks if the
+// sendResponse sends a whole response: with a Content-Length, or in chunks if the
 // call asks for a stream.
-func respondWith(status int, header string) func(*exchange) bool {
+func sendResponse(status int, header string) func(*exchange) bool {
 	return readBodyThen(func(x *exchange) bool {
 		if !x.call.stream {
 			x.writeHead(status, fmt.Sprintf("%sContent-Length: %d\r\n", header, len(x.text)))
@@ -226,9 +226,9 @@ func respondWith(status int, header string) func(*exchange) bool {
 	})
 }
 
-// respondHalfThen sends half of a response, waits until the caller has read some of
+// sendHalfThen sends half of a response, waits until the caller has read some of
 // it, sends one more byte and continues with then.
-func respondHalfThen(chunked bool, then func(*exchange) bool) func(*exchange) bool {
+func sendHalfThen(chunked bool, then func(*exchange) bool) func(*exchange) bool {
 	return readBodyThen(func(x *exchange) bool {
 		half, rest := x.text[:len(x.text)/2], x.text[len(x.text)/2:]
 		header, oneMore := fmt.Sprintf("Content-Length: %d\r\n", len(x.text)), rest[:1]
