@@ -1,6 +1,6 @@
 module github.com/portkey-go/portkey/bench
 
-go 1.24.0
+go 1.26.0
 
 require (
 	github.com/google/uuid v1.6.0

@@ -10,42 +10,42 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-// A curve is the cost of a call against one quantity.
+// A curve measures one operation at several sizes.
 type curve struct {
-	title    string
-	quantity string
-	at       []int
-	subject  func(n int) func() // what to do once, at n
+	title string
+	unit  string // of the sizes
+	sizes []int
+	newOp func(size int) (op func())
 }
 
 var curves = []curve{
-	{"Upstreams, each on a host of its own", "upstreams", []int{1, 10, 100, 1000}, func(n int) func() {
-		return toUpstream(n, func(i int) string { return fmt.Sprintf("https://llm-%d.example.com/v1", i) })
+	{"Upstreams, each on its own host", "upstreams", []int{1, 10, 100, 1000}, func(n int) func() {
+		return sendToLastUpstream(n, func(i int) string { return fmt.Sprintf("https://llm-%d.example.com/v1", i) })
 	}},
 	{"Upstreams, all on one host", "upstreams", []int{1, 10, 100, 1000}, func(n int) func() {
-		return toUpstream(n, func(i int) string { return fmt.Sprintf("https://llm.example.com/%04d/v1", i) })
+		return sendToLastUpstream(n, func(i int) string { return fmt.Sprintf("https://llm.example.com/%04d/v1", i) })
 	}},
-	{"Contexts of ours within each other", "contexts", []int{1, 2, 5, 10, 20}, func(n int) func() {
-		return withContext(nested(n))
+	{"Nested contexts with metadata", "contexts", []int{1, 2, 5, 10, 20}, func(n int) func() {
+		return sendWithContext(nestedMetadata(n))
 	}},
-	{"One more context within them", "contexts", []int{1, 2, 5, 10, 20}, func(n int) func() {
-		ctx := nested(n)
+	{"WithMetadata over nested contexts with metadata", "contexts", []int{1, 2, 5, 10, 20}, func(n int) func() {
+		ctx := nestedMetadata(n)
 		return func() { portkey.WithMetadata(ctx, metadata) }
 	}},
-	{"Contexts of others around", "contexts", []int{1, 2, 5, 10, 20}, func(n int) func() {
-		ctx := tracedContext(context.Background())
+	{"Contexts of other packages around portkey's", "contexts", []int{1, 2, 5, 10, 20}, func(n int) func() {
+		ctx := portkeyContext(context.Background())
 		for range n {
 			ctx = context.WithValue(ctx, traceKey{}, "")
 		}
-		return withContext(ctx)
+		return sendWithContext(ctx)
 	}},
-	{"Static headers", "headers", []int{1, 10, 20, 40, 60}, func(n int) func() {
+	{"Headers in Options", "headers", []int{1, 10, 20, 40, 60}, func(n int) func() {
 		extra := make(map[string]string)
 		for i := range n {
 			extra[fmt.Sprintf("x-portkey-static-%02d", i)] = "a value of usual length"
 		}
 		rt := newTransport(stub{}, portkey.Options{BaseURL: gateway, Headers: portkey.Headers{Extra: extra}})
-		req := openaiRequest(tracedContext(context.Background()), provider)
+		req := openAIRequest(portkeyContext(context.Background()), provider)
 		return func() { send(rt, req) }
 	}},
 	{"Metadata in the context", "keys", []int{1, 4, 16, 64}, func(n int) func() {
@@ -53,21 +53,28 @@ var curves = []curve{
 		for i := range n {
 			m[fmt.Sprintf("key-%02d", i)] = "a value of usual length"
 		}
-		return withContext(portkey.WithTrace(portkey.WithMetadata(context.Background(), m), traceID))
+		return sendWithContext(portkey.WithTrace(portkey.WithMetadata(context.Background(), m), traceID))
 	}},
 }
 
-func toUpstream(n int, baseURL func(i int) string) func() {
+// sendToLastUpstream returns an operation that sends to the last of n Upstreams.
+func sendToLastUpstream(n int, baseURL func(i int) string) func() {
 	opts := options(gateway)
 	for i := range n {
 		opts.Upstreams = append(opts.Upstreams, portkey.Upstream{BaseURL: baseURL(i), Provider: "openai"})
 	}
 	rt := newTransport(stub{}, opts)
-	req := openaiRequest(tracedContext(context.Background()), baseURL(n-1))
+	req := openAIRequest(portkeyContext(context.Background()), baseURL(n-1))
 	return func() { send(rt, req) }
 }
 
-func nested(n int) context.Context {
+func sendWithContext(ctx context.Context) func() {
+	rt := newTransport(stub{}, options(gateway))
+	req := openAIRequest(ctx, provider)
+	return func() { send(rt, req) }
+}
+
+func nestedMetadata(n int) context.Context {
 	ctx := portkey.WithTrace(context.Background(), traceID)
 	for range n {
 		ctx = portkey.WithMetadata(ctx, metadata)
@@ -75,64 +82,67 @@ func nested(n int) context.Context {
 	return ctx
 }
 
-func withContext(ctx context.Context) func() {
-	rt := newTransport(stub{}, options(gateway))
-	req := openaiRequest(ctx, provider)
-	return func() { send(rt, req) }
+// measureGrowth measures how the cost of a call depends on the size of its input.
+func measureGrowth(rounds int, block time.Duration) []goal {
+	rounds = (rounds + 1) / 2 // growth shows in fewer rounds
+	measureCurves(rounds, block)
+	measureGoroutines((rounds+4)/5, block)
+	return nil
 }
 
-// growth shows what a call costs as things around it grow in number.
-func growth(rounds int, block time.Duration) {
-	processors := runtime.GOMAXPROCS(1)
+func measureCurves(rounds int, block time.Duration) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, c := range curves {
-		var subjects []subject
-		for _, n := range c.at {
-			subjects = append(subjects, each(fmt.Sprint(n), c.subject(n)))
+		var benchmarks []benchmark
+		for _, size := range c.sizes {
+			benchmarks = append(benchmarks, loop(fmt.Sprint(size), c.newOp(size)))
 		}
-		printCurve(c.title, c.quantity, c.at, measure(rounds, block, subjects...))
+		results := measure(rounds, block, benchmarks...)
+		printGrowth(c.title, c.unit, c.sizes, results)
 	}
-	runtime.GOMAXPROCS(processors)
-
-	at := []int{1, 10, 100, 1000, 10000}
-	calls := 5 * int(block/time.Microsecond)
-	var subjects []subject
-	for _, n := range at {
-		subjects = append(subjects, concurrently(n, calls))
-	}
-	all := measure((rounds+4)/5, block, subjects...)
-	for i := range all {
-		all[i] = all[i].per(float64(calls))
-	}
-	printCurve("Goroutines that share a Transport", "goroutines", at, all)
 }
 
-// concurrently shares a number of calls out to goroutines.
-func concurrently(goroutines, calls int) subject {
+// measureGoroutines measures a Transport that several goroutines use at the same time.
+func measureGoroutines(rounds int, block time.Duration) {
+	sizes := []int{1, 10, 100, 1000, 10000}
+	calls := 5 * int(block/time.Microsecond)
+	var benchmarks []benchmark
+	for _, size := range sizes {
+		benchmarks = append(benchmarks, loop(fmt.Sprint(size), sendConcurrently(size, calls)))
+	}
+	results := measure(rounds, block, benchmarks...)
+	for i := range results {
+		results[i] = results[i].per(float64(calls))
+	}
+	printGrowth("Goroutines that share a Transport", "goroutines", sizes, results)
+}
+
+// sendConcurrently returns an operation in which goroutines send a number of requests between them.
+func sendConcurrently(goroutines, calls int) func() {
 	rt := newTransport(stub{}, options(gateway))
-	req := openaiRequest(tracedContext(context.Background()), provider)
-	return each(fmt.Sprint(goroutines), func() {
-		var all sync.WaitGroup
+	req := openAIRequest(portkeyContext(context.Background()), provider)
+	return func() {
+		var group sync.WaitGroup
 		for i := range goroutines {
-			all.Add(1)
-			go func() {
-				defer all.Done()
-				for range (calls + i) / goroutines {
+			group.Go(func() {
+				for range (calls + i) / goroutines { // the sum over all i is calls
 					send(rt, req)
 				}
-			}()
+			})
 		}
-		all.Wait()
-	})
+		group.Wait()
+	}
 }
 
-func printCurve(title, quantity string, at []int, all []result) {
+func printGrowth(title, unit string, sizes []int, results []result) {
 	var rows []string
-	for i, r := range all {
-		more := ""
+	for i, r := range results {
+		perUnit := ""
 		if i > 0 {
-			more = fmt.Sprintf("%.1f", compare(r, all[0], difference).median/float64(at[i]-at[0]))
+			perUnit = fmt.Sprintf("%.1f", compare(r, results[0], difference).median/float64(sizes[i]-sizes[0]))
 		}
-		rows = append(rows, row(r.name, whole(median(r.ns)), compare(r, all[0], ratio).String(), more, whole(r.bytes), whole(r.allocs)))
+		rows = append(rows, row(r.name, integer(median(r.ns)), compare(r, results[0], ratio).String(), perUnit,
+			integer(r.allocs), integer(r.bytes)))
 	}
-	printTable(title, []string{quantity, "ns/op", "x the first", "ns each one more", "B/op", "allocs/op"}, rows...)
+	printTable(title, []string{unit, "ns/op", "x the first row", "ns for each more", "allocs/op", "B/op"}, rows...)
 }

@@ -12,13 +12,10 @@ import (
 	"time"
 )
 
-var completion = `{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o-mini","choices":[{"index":0,"message":` +
-	`{"role":"assistant","content":"` + strings.Repeat("This is a test. ", 48) + `"},"finish_reason":"stop"}]}`
-
 const event = `data: {"id":"chatcmpl-1","choices":[{"index":0,"delta":{"content":"This"}}]}` + "\n\n"
 
-// serve answers chat completions on loopback, and event streams to those who
-// accept them. It returns its base URL.
+// serve starts a server on the loopback interface that answers with a chat
+// completion, or with an event stream if the request accepts that.
 func serve() (baseURL string, stop func()) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
@@ -39,108 +36,127 @@ func serve() (baseURL string, stop func()) {
 	return "http://" + listener.Addr().String() + "/v1", func() { server.Close() }
 }
 
-// A caller calls for a chat completion, with a request and a context made for it.
+// A caller sends requests for a chat completion. It creates a request and a context for each call.
 type caller struct {
 	name    string
 	client  *http.Client
 	url     string
-	header  http.Header // as the client made it; shared by all requests
 	body    string
-	context func(context.Context) context.Context
+	header  func() http.Header                    // returns the client's headers for one request
+	context func(context.Context) context.Context // returns the context for one request
 }
 
-// call returns when the first byte of the answer's body was there.
-func (c *caller) call() (first time.Time) {
+// call makes one call and returns the time at which the first byte of the response body arrived.
+func (c *caller) call() (firstByte time.Time) {
 	ctx := c.context(context.Background())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, strings.NewReader(c.body))
 	check(err)
-	req.Header = c.header
+	req.Header = c.header()
 	resp, err := c.client.Do(req)
 	check(err)
 	defer resp.Body.Close()
 	_, err = io.ReadFull(resp.Body, make([]byte, 1))
 	check(err)
-	first = time.Now()
+	firstByte = time.Now()
 	_, err = io.Copy(io.Discard, resp.Body)
 	check(err)
-	return first
+	return firstByte
 }
 
-// by has the calls made by a number of clients at the same time.
-func (c *caller) by(clients int) subject {
-	return subject{c.name, func(n int) {
-		var left atomic.Int64
-		left.Store(int64(n))
-		var all sync.WaitGroup
+// concurrent returns a benchmark in which a number of clients make calls at the same time.
+func (c *caller) concurrent(clients int) benchmark {
+	return benchmark{c.name, func(n int) {
+		var remaining atomic.Int64
+		remaining.Store(int64(n))
+		var group sync.WaitGroup
 		for range clients {
-			all.Add(1)
-			go func() {
-				defer all.Done()
-				for left.Add(-1) >= 0 {
+			group.Go(func() {
+				for remaining.Add(-1) >= 0 {
 					c.call()
 				}
-			}()
+			})
 		}
-		all.Wait()
+		group.Wait()
 	}}
 }
 
-// overHTTP compares whole calls over loopback HTTP/1.1 with the same call whose
-// headers are there already. The server is in this process: its work is in both.
-func overHTTP(rounds int, block time.Duration) []goal {
+const (
+	controlCaller   = "the same headers, prebuilt"
+	transportCaller = "**portkey**"
+)
+
+// newCallers returns the callers to compare. All send the same request.
+func newCallers(base http.RoundTripper, gateway, accept string) []caller {
+	plain := openAIRequest(context.Background(), provider)
+	plain.Header.Set("Accept", accept)
+	reader, err := plain.GetBody()
+	check(err)
+	body, err := io.ReadAll(reader)
+	check(err)
+	sent := sentBy(options(gateway), plain.WithContext(portkeyContext(context.Background())))
+	checkHeaderCount(sent, 16)
+
+	// A RoundTripper must not modify a request, so requests may share the client's headers.
+	plainHeader := func() http.Header { return plain.Header }
+	prebuilt := func() http.Header { return sent.Header }
+	noValues := func(ctx context.Context) context.Context { return ctx }
+	client := func(rt http.RoundTripper) *http.Client { return &http.Client{Transport: rt} }
+	direct, url := sent.URL.String(), plain.URL.String()
+	control := caller{controlCaller, client(base), direct, string(body), prebuilt, noValues}
+	transport := newTransport(base, options(gateway))
+	again := control
+	again.name = "A/A control: " + controlCaller
+	return []caller{
+		control,
+		again,
+		{transportCaller, client(transport), url, string(body), plainHeader, portkeyContext},
+		{"naive", client(newNaive(base, gateway)), url, string(body), plainHeader, naiveContext},
+	}
+}
+
+// measureHTTP compares calls over loopback HTTP/1.1. The server runs in this
+// process, so every call includes its work.
+func measureHTTP(rounds int, block time.Duration) []goal {
+	block *= 5 // calls over a connection vary more than those over a stub
 	url, stop := serve()
 	defer stop()
 	base := &http.Transport{MaxIdleConnsPerHost: 16}
 	defer base.CloseIdleConnections()
 
-	callers := func(accept string) []caller {
-		plain := openaiRequest(context.Background(), provider)
-		plain.Header.Set("Accept", accept)
-		reader, err := plain.GetBody()
-		check(err)
-		body, err := io.ReadAll(reader)
-		check(err)
-		sent := sentBy(func(base http.RoundTripper) http.RoundTripper { return newTransport(base, options(url)) },
-			plain.WithContext(tracedContext(context.Background())))
-		client := func(rt http.RoundTripper) *http.Client { return &http.Client{Transport: rt} }
-		same := func(ctx context.Context) context.Context { return ctx }
-		prebuilt := caller{"the same headers, prebuilt", client(base), sent.URL.String(), sent.Header, string(body), same}
-		again := prebuilt
-		again.name = "the same again²"
-		return []caller{
-			prebuilt, again,
-			{"**portkey**", client(newTransport(base, options(url))), plain.URL.String(), plain.Header, string(body), tracedContext},
-			{"naive", client(newNaive(base, sent, plain)), plain.URL.String(), plain.Header, string(body), naiveContext},
-		}
-	}
-
 	var goals []goal
 	for _, clients := range []int{1, 8} {
-		var subjects []subject
-		for _, c := range callers("application/json") {
-			subjects = append(subjects, c.by(clients))
+		var benchmarks []benchmark
+		for _, c := range newCallers(base, url, "application/json") {
+			benchmarks = append(benchmarks, c.concurrent(clients))
 		}
-		all := measure(rounds, block, subjects...)
+		results := measure(rounds, block, benchmarks...)
+		control := find(results, controlCaller)
+		// Requests per second are the inverse of the time per request, and so is their ratio.
+		throughput := func(r result) estimate { return compare(control, r, ratio) }
 		var rows []string
-		for _, r := range all {
-			rows = append(rows, row(r.name, whole(1e9/median(r.ns)), compare(all[0], r, ratio).String()))
+		for _, r := range results {
+			rows = append(rows, row(r.name, integer(1e9/median(r.ns)), throughput(r).String()))
 		}
 		title := fmt.Sprintf("Requests per second over loopback, clients: %d", clients)
-		printTable(title, []string{"", "rps", "x the same headers"}, rows...)
-		goals = append(goals, goal{strings.ToLower(title), 0.95, true, compare(all[0], all[2], ratio).median})
+		printTable(title, []string{"", "rps", "x the control"}, rows...)
+		what := fmt.Sprintf("times the control's requests per second, clients: %d", clients)
+		goals = append(goals, atLeast(0.95, what, throughput(find(results, transportCaller)).median))
 	}
 
-	all := firstBytes(200*rounds, callers("text/event-stream"))
+	results := measureFirstByte(200*rounds, newCallers(base, url, "text/event-stream"))
+	control := find(results, controlCaller)
 	var rows []string
-	for _, r := range all {
-		rows = append(rows, row(r.name, fmt.Sprintf("%.1f", median(r.ns)), compare(r, all[0], difference).String()))
+	for _, r := range results {
+		rows = append(rows, row(r.name, fmt.Sprintf("%.1f", microseconds(median(r.ns))),
+			compare(r, control, microsecondsMore).String()))
 	}
-	printTable("Time to the first byte of an event stream", []string{"", "µs", "µs more than the same headers"}, rows...)
-	return append(goals, goal{"µs, first byte of an event stream", 5, false, compare(all[2], all[0], difference).median})
+	printTable("Time to the first byte of an event stream", []string{"", "µs", "µs more than the control"}, rows...)
+	return append(goals, atMost(5, "µs more than the control, first byte of an event stream",
+		compare(find(results, transportCaller), control, microsecondsMore).median))
 }
 
-// firstBytes times calls one by one, in microseconds.
-func firstBytes(rounds int, callers []caller) []result {
+// measureFirstByte makes one call of each caller per round.
+func measureFirstByte(rounds int, callers []caller) []result {
 	results := make([]result, len(callers))
 	for i, c := range callers {
 		results[i] = result{name: c.name, ns: make([]float64, rounds)}
@@ -148,8 +164,8 @@ func firstBytes(rounds int, callers []caller) []result {
 	for round := range rounds {
 		for _, i := range random.Perm(len(callers)) {
 			start := time.Now()
-			first := callers[i].call()
-			results[i].ns[round] = float64(first.Sub(start)) / float64(time.Microsecond)
+			firstByte := callers[i].call()
+			results[i].ns[round] = float64(firstByte.Sub(start))
 		}
 	}
 	return results

@@ -1,9 +1,9 @@
-// Command bench compares portkey.Transport with other transports, side by side in
-// one process, and prints tables in markdown.
+// Command bench compares portkey.Transport with other ways to send the same
+// headers. It measures all of them in one process and prints Markdown tables.
 //
-//	go run .                  # everything, about three minutes
-//	go run . -mode transport  # or http, or growth
-//	go run . -quick           # shows that it works, and measures little
+//	go run .             # everything, about three minutes
+//	go run . -mode http  # one part: transport, http or growth
+//	go run . -quick      # a few seconds: checks that the program works
 package main
 
 import (
@@ -12,22 +12,37 @@ import (
 	"log"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
 
+// modes are the parts of the program, in the order in which they run.
+var modes = []struct {
+	name string
+	run  func(rounds int, block time.Duration) []goal
+}{
+	{"transport", measureTransports},
+	{"http", measureHTTP},
+	{"growth", measureGrowth},
+}
+
 func main() {
-	rounds := flag.Int("rounds", 75, "how often everything is measured")
-	mode := flag.String("mode", "all", "all, transport, http or growth")
-	quick := flag.Bool("quick", false, "take seconds, and measure little")
+	names := []string{"all"}
+	for _, m := range modes {
+		names = append(names, m.name)
+	}
+	rounds := flag.Int("rounds", 75, "number of rounds")
+	mode := flag.String("mode", "all", "part to run: "+strings.Join(names, ", "))
+	quick := flag.Bool("quick", false, "run for a few seconds only; the results mean little")
 	flag.Parse()
+	if *rounds < 1 || !slices.Contains(names, *mode) || flag.NArg() > 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
 	block := 20 * time.Millisecond
 	if *quick {
 		*rounds, block = 4, time.Millisecond
-	}
-	if *rounds < 1 || !strings.Contains(" all transport http growth ", " "+*mode+" ") || flag.NArg() > 0 {
-		flag.Usage()
-		os.Exit(2)
 	}
 	for _, name := range []string{"PORTKEY_API_KEY", "PORTKEY_BASE_URL"} {
 		if err := os.Unsetenv(name); err != nil {
@@ -35,33 +50,30 @@ func main() {
 		}
 	}
 
-	fmt.Printf("%s, %s/%s, %d processors, %s, load average %s. Medians of paired rounds, with confidence intervals of 95 %%.\n",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), time.Now().Format(time.DateOnly), load())
-	var goals []goal
-	if *mode == "all" || *mode == "transport" {
-		goals = append(goals, transports(*rounds, block)...)
-	}
-	if *mode == "all" || *mode == "http" {
-		goals = append(goals, overHTTP(*rounds, 5*block)...)
-	}
-	if *mode == "all" || *mode == "growth" {
-		growth((*rounds+1)/2, block)
-	}
-	if len(goals) > 0 {
-		var rows []string
-		for _, g := range goals {
+	fmt.Printf("%s, %s/%s, %d processors, %s, load average %s.\n", runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		runtime.NumCPU(), time.Now().Format(time.DateOnly), loadAverage())
+	fmt.Println("Medians of paired rounds, with 95 % confidence intervals.")
+	fmt.Println("An A/A control measures the same code a second time: its difference is the error of the method.")
+	var rows []string
+	for _, m := range modes {
+		if *mode != "all" && *mode != m.name {
+			continue
+		}
+		for _, g := range m.run(*rounds, block) {
 			rows = append(rows, g.String())
 		}
+	}
+	if len(rows) > 0 {
 		printTable("Goals", []string{"", "goal", "measured", ""}, rows...)
 	}
 }
 
-// load is the load average of the last minute, where there is one to read.
-func load() string {
+// loadAverage returns the load average of the last minute, or "unknown".
+func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return "unknown"
 	}
-	one, _, _ := strings.Cut(string(text), " ")
-	return one
+	lastMinute, _, _ := strings.Cut(string(text), " ")
+	return lastMinute
 }

@@ -6,108 +6,124 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// A subject is something that costs time and memory.
-type subject struct {
+// A benchmark is an operation to measure.
+type benchmark struct {
 	name string
-	run  func(n int) // does it n times
+	run  func(n int) // runs the operation n times
 }
 
-// each makes a subject of something to be done once.
-func each(name string, once func()) subject {
-	return subject{name, func(n int) {
+// loop returns a benchmark that calls op in a loop.
+func loop(name string, op func()) benchmark {
+	return benchmark{name, func(n int) {
 		for range n {
-			once()
+			op()
 		}
 	}}
 }
 
-// A result is what one subject costs.
+// A result is the cost of one operation.
 type result struct {
 	name          string
-	ns            []float64 // per operation, an entry a round
-	allocs, bytes float64   // per operation
+	ns            []float64 // one value per round
+	allocs, bytes float64
 }
 
-// per returns r for the parts that an operation has.
-func (r result) per(parts float64) result {
-	for i := range r.ns {
-		r.ns[i] /= parts
+// per returns the cost of one of the n equal parts of r's operation.
+func (r result) per(n float64) result {
+	ns := slices.Clone(r.ns)
+	for i := range ns {
+		ns[i] /= n
 	}
-	r.allocs, r.bytes = r.allocs/parts, r.bytes/parts
-	return r
+	return result{r.name, ns, r.allocs / n, r.bytes / n}
+}
+
+// find returns the result with this name.
+func find(results []result, name string) result {
+	i := slices.IndexFunc(results, func(r result) bool { return r.name == name })
+	if i < 0 {
+		panic("no benchmark has the name " + name)
+	}
+	return results[i]
 }
 
 var random = rand.New(rand.NewPCG(1, 2))
 
-// measure runs every subject for about the time block in each round, in an order
-// that is shuffled anew. On a machine whose speed drifts, what was measured in
-// one round can be compared, and nothing else. A block has to be long enough for
-// several runs of the garbage collector, or their number is a matter of luck.
-func measure(rounds int, block time.Duration, subjects ...subject) []result {
-	results := make([]result, len(subjects))
-	times := make([]int, len(subjects))
-	for i, s := range subjects {
-		results[i] = result{name: s.name, ns: make([]float64, rounds)}
-		times[i] = timesIn(block, s)
-		results[i].allocs, results[i].bytes = allocated(s, times[i])
+// measure runs every benchmark once per round, for about the time block and in
+// random order. Compare only values of the same round: the speed of the machine
+// may change between rounds. A block must be long enough for several runs of the
+// garbage collector, or their number depends on chance.
+func measure(rounds int, block time.Duration, benchmarks ...benchmark) []result {
+	results := make([]result, len(benchmarks))
+	counts := make([]int, len(benchmarks))
+	for i, b := range benchmarks {
+		results[i] = result{name: b.name, ns: make([]float64, rounds)}
+		counts[i] = countPerBlock(b, block)
+		results[i].allocs, results[i].bytes = measureMemory(b, counts[i])
 	}
 	for round := range rounds {
-		for _, i := range random.Perm(len(subjects)) {
-			took := timed(subjects[i], times[i])
-			results[i].ns[round] = float64(took) / float64(times[i])
+		for _, i := range random.Perm(len(benchmarks)) {
+			elapsed := measureTime(benchmarks[i], counts[i])
+			results[i].ns[round] = float64(elapsed) / float64(counts[i])
 		}
 	}
 	return results
 }
 
-// timesIn returns how often s fits into the time block.
-func timesIn(block time.Duration, s subject) int {
+// countPerBlock returns how many operations of b take about the time block.
+func countPerBlock(b benchmark, block time.Duration) int {
 	for n := 1; ; n *= 4 {
-		if took := min(timed(s, n), timed(s, n), timed(s, n)); took > block/4 {
-			return 1 + int(float64(n)*float64(block)/float64(took))
+		elapsed := min(measureTime(b, n), measureTime(b, n), measureTime(b, n))
+		if elapsed > block/4 {
+			return 1 + int(float64(n)*float64(block)/float64(elapsed))
 		}
 	}
 }
 
-func timed(s subject, n int) time.Duration {
+func measureTime(b benchmark, n int) time.Duration {
 	start := time.Now()
-	s.run(n)
+	b.run(n)
 	return time.Since(start)
 }
 
-func allocated(s subject, n int) (allocs, bytes float64) {
+func measureMemory(b benchmark, n int) (allocs, bytes float64) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	s.run(n)
+	b.run(n)
 	runtime.ReadMemStats(&after)
-	// Rounded, since the rest of the process allocates a little too.
+	// Round, because the rest of the process allocates a little, too.
 	return math.Round(float64(after.Mallocs-before.Mallocs) / float64(n)),
 		math.Round(float64(after.TotalAlloc-before.TotalAlloc) / float64(n))
 }
 
-// An estimate is a median with its confidence interval of 95 %.
+// An estimate is a median with its 95 % confidence interval.
 type estimate struct{ median, low, high float64 }
 
-func ratio(x, y float64) float64      { return x / y }
-func difference(x, y float64) float64 { return x - y }
+func (e estimate) String() string { return fmt.Sprintf("%.2f [%.2f, %.2f]", e.median, e.low, e.high) }
 
-// compare estimates what by says about the two results of one round.
-func compare(x, y result, by func(x, y float64) float64) estimate {
+func ratio(x, y float64) float64            { return x / y }
+func difference(x, y float64) float64       { return x - y }
+func microseconds(ns float64) float64       { return ns / 1000 }
+func microsecondsMore(x, y float64) float64 { return microseconds(x - y) }
+
+// compare estimates f of the values that x and y have in the same round. The
+// confidence interval is a bootstrap: the spread of the medians of 500 resamples.
+func compare(x, y result, f func(x, y float64) float64) estimate {
 	values := make([]float64, len(x.ns))
 	for i := range values {
-		values[i] = by(x.ns[i], y.ns[i])
+		values[i] = f(x.ns[i], y.ns[i])
 	}
-	resampled := make([]float64, len(values))
+	resample := make([]float64, len(values))
 	medians := make([]float64, 500)
 	for i := range medians {
-		for k := range resampled {
-			resampled[k] = values[random.IntN(len(values))]
+		for k := range resample {
+			resample[k] = values[random.IntN(len(values))]
 		}
-		medians[i] = median(resampled)
+		medians[i] = median(resample)
 	}
 	slices.Sort(medians)
 	return estimate{median(values), medians[len(medians)/40], medians[len(medians)-1-len(medians)/40]}
@@ -119,28 +135,38 @@ func median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-func (e estimate) String() string { return fmt.Sprintf("%.2f [%.2f, %.2f]", e.median, e.low, e.high) }
-
-func whole(v float64) string { return fmt.Sprintf("%.0f", v) }
-
-// A goal is a number that is to be kept.
+// A goal is a limit for one of the results.
 type goal struct {
-	what    string
-	limit   float64
-	atLeast bool
-	got     float64
+	what     string
+	lower    bool // limit is a lower limit
+	limit    float64
+	measured float64
+}
+
+func atMost(limit float64, what string, measured float64) goal {
+	return goal{what, false, limit, measured}
+}
+
+func atLeast(limit float64, what string, measured float64) goal {
+	return goal{what, true, limit, measured}
 }
 
 func (g goal) String() string {
-	by, verdict := "at most", "met"
-	if g.atLeast {
-		by = "at least"
+	limit, missedBy := "at most ", g.measured-g.limit
+	if g.lower {
+		limit, missedBy = "at least ", g.limit-g.measured
 	}
-	if g.got > g.limit && !g.atLeast || g.got < g.limit && g.atLeast {
-		verdict = fmt.Sprintf("missed by %.2f", math.Abs(g.got-g.limit))
+	verdict := "met"
+	if missedBy > 0 {
+		verdict = "missed by " + decimals(missedBy)
 	}
-	return row(g.what, fmt.Sprintf("%s %v", by, g.limit), fmt.Sprintf("%.2f", g.got), verdict)
+	return row(g.what, limit+decimals(g.limit), decimals(g.measured), verdict)
 }
+
+// decimals formats v with at most three decimals.
+func decimals(v float64) string { return strconv.FormatFloat(math.Round(v*1000)/1000, 'f', -1, 64) }
+
+func integer(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
 
 func row(cells ...string) string { return "| " + strings.Join(cells, " | ") + " |" }
 

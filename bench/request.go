@@ -13,14 +13,23 @@ import (
 	openai "github.com/sashabaranov/go-openai"
 )
 
-const traceID = "0af7651916cd43dd8448eb211c80319c"
+const (
+	gateway  = "https://gateway.example.com/portkey/v1"
+	provider = "https://api.openai.com/v1"
+	traceID  = "0af7651916cd43dd8448eb211c80319c"
+)
 
 var metadata = portkey.Metadata{
 	"_user": "user-4711", "_environment": "production", "feature": "summarise", "team": "search",
 }
 
-// options are ten headers for every request.
+var completion = `{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o-mini","choices":[{"index":0,` +
+	`"message":{"role":"assistant","content":"` + strings.Repeat("This is a test. ", 48) + `"},` +
+	`"finish_reason":"stop"}]}`
+
+// options returns Options with ten headers.
 func options(gateway string) portkey.Options {
+	off := false
 	return portkey.Options{BaseURL: gateway, Headers: portkey.Headers{
 		APIKey:                 "pk-bench",
 		Config:                 portkey.ConfigSlug("pc-bench-1a2b3c"),
@@ -28,8 +37,8 @@ func options(gateway string) portkey.Options {
 		SpanName:               "bench",
 		CacheNamespace:         "tenant-17",
 		RequestTimeout:         30 * time.Second,
-		StrictOpenAICompliance: portkey.Bool(false),
-		Debug:                  portkey.Bool(false),
+		StrictOpenAICompliance: &off,
+		Debug:                  &off,
 		ForwardHeaders:         []string{"openai-organization"},
 		SensitiveHeaders:       []string{"authorization"},
 	}}
@@ -41,54 +50,85 @@ func newTransport(base http.RoundTripper, opts portkey.Options) *portkey.Transpo
 	return t
 }
 
-// openaiRequest returns the request that go-openai makes of a chat completion.
-func openaiRequest(ctx context.Context, baseURL string) *http.Request {
-	var c capture
+// portkeyContext returns a context with a trace ID and metadata for a Transport.
+func portkeyContext(ctx context.Context) context.Context {
+	return portkey.WithTrace(portkey.WithMetadata(ctx, metadata), traceID)
+}
+
+// newOpenAIClient returns a go-openai client that sends four headers.
+func newOpenAIClient(baseURL string, httpClient *http.Client) *openai.Client {
 	cfg := openai.DefaultConfig("sk-bench")
-	cfg.BaseURL, cfg.OrgID, cfg.HTTPClient = baseURL, "org-bench", &http.Client{Transport: &c}
-	_, err := openai.NewClientWithConfig(cfg).CreateChatCompletion(ctx, openai.ChatCompletionRequest{
+	cfg.BaseURL, cfg.OrgID, cfg.HTTPClient = baseURL, "org-bench", httpClient
+	return openai.NewClientWithConfig(cfg)
+}
+
+func createCompletion(ctx context.Context, client *openai.Client) {
+	_, err := client.CreateChatCompletion(ctx, openai.ChatCompletionRequest{
 		Model:    openai.GPT4oMini,
 		Messages: []openai.ChatCompletionMessage{{Role: "user", Content: "Say this is a test"}},
 	})
 	check(err)
-	return c.sent
 }
 
-// sentBy returns the request that rt makes of req. It has to have sixteen headers.
-func sentBy(rt func(base http.RoundTripper) http.RoundTripper, req *http.Request) *http.Request {
-	var c capture
-	_, err := rt(&c).RoundTrip(req)
+// openAIRequest returns the request that go-openai sends for a chat completion.
+func openAIRequest(ctx context.Context, baseURL string) *http.Request {
+	var r recorder
+	createCompletion(ctx, newOpenAIClient(baseURL, &http.Client{Transport: &r}))
+	return r.last
+}
+
+// send makes a round trip and closes the response body.
+func send(rt http.RoundTripper, req *http.Request) {
+	resp, err := rt.RoundTrip(req)
 	check(err)
-	if len(c.sent.Header) != 16 {
-		panic(fmt.Sprintf("%d headers: %v", len(c.sent.Header), c.sent.Header))
-	}
-	return c.sent
+	check(resp.Body.Close())
 }
 
-// checkSame panics if two requests do not go to the same place with the same headers.
+// sentBy returns the request that a Transport with opts sends for req.
+func sentBy(opts portkey.Options, req *http.Request) *http.Request {
+	var r recorder
+	send(newTransport(&r, opts), req)
+	return r.last
+}
+
+func checkHeaderCount(req *http.Request, want int) {
+	if len(req.Header) != want {
+		panic(fmt.Sprintf("%d headers, want %d: %v", len(req.Header), want, req.Header))
+	}
+}
+
+// checkSame panics unless both requests have the same URL and the same headers.
 func checkSame(a, b *http.Request) {
-	same := func(x, y []string) bool { return len(x) == 1 && len(y) == 1 && x[0] == y[0] }
-	if a.URL.String() != b.URL.String() || !maps.EqualFunc(a.Header, b.Header, same) {
-		panic(fmt.Sprintf("not the same:\n%v %v\n%v %v", a.URL, a.Header, b.URL, b.Header))
+	sameValue := func(x, y []string) bool { return len(x) == 1 && len(y) == 1 && x[0] == y[0] }
+	if a.URL.String() != b.URL.String() || !maps.EqualFunc(a.Header, b.Header, sameValue) {
+		panic(fmt.Sprintf("requests differ:\n%v %v\n%v %v", a.URL, a.Header, b.URL, b.Header))
 	}
 }
 
-// A capture keeps the request that it is given.
-type capture struct{ sent *http.Request }
+// A recorder is a base that answers with a chat completion and keeps the last request.
+type recorder struct{ last *http.Request }
 
-func (c *capture) RoundTrip(req *http.Request) (*http.Response, error) {
-	c.sent = req
-	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+var jsonHeader = http.Header{"Content-Type": {"application/json"}}
+
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.last = req
+	check(req.Body.Close())
+	return &http.Response{
+		StatusCode: http.StatusOK,
+		Header:     jsonHeader,
+		Body:       io.NopCloser(strings.NewReader(completion)),
+		Request:    req,
+	}, nil
 }
 
-// A stub is the base that costs nothing.
+// A stub is a base that allocates nothing. All its responses are the same.
 type stub struct{}
 
-var answer = http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}
+var stubResponse = http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}
 
 func (stub) RoundTrip(req *http.Request) (*http.Response, error) {
-	req.Body.Close()
-	return &answer, nil
+	check(req.Body.Close())
+	return &stubResponse, nil
 }
 
 func check(err error) {

@@ -19,12 +19,7 @@ import (
 	kube "k8s.io/client-go/transport"
 )
 
-const (
-	gateway  = "https://gateway.example.com/portkey/v1"
-	provider = "https://api.openai.com/v1"
-)
-
-// A naive is what people write for want of a library.
+// A naive clones each request and sets the headers, as programs without this library do.
 type naive struct {
 	base    http.RoundTripper
 	gateway *url.URL
@@ -56,116 +51,124 @@ func (n *naive) RoundTrip(req *http.Request) (*http.Response, error) {
 	return n.base.RoundTrip(req)
 }
 
-// newNaive returns a naive that sends what a Transport made of req, with the
-// names in lower case, as Portkey's documentation has them.
-func newNaive(base http.RoundTripper, sent, req *http.Request) *naive {
-	u := *sent.URL
-	u.Path = strings.TrimSuffix(u.Path, "/chat/completions")
-	n := &naive{base: base, gateway: &u}
-	for key, values := range sent.Header {
-		name := strings.ToLower(key)
-		if _, own := req.Header[key]; !own && name != "x-portkey-trace-id" && name != "x-portkey-metadata" {
-			n.headers = append(n.headers, [2]string{name, values[0]})
-		}
-	}
-	return n
+// newNaive returns a naive that sends the same headers as a Transport with options(gateway).
+func newNaive(base http.RoundTripper, gateway string) *naive {
+	u, err := url.Parse(gateway)
+	check(err)
+	return &naive{base, u, staticHeaders()}
 }
 
+// naiveContext is portkeyContext for a naive.
 func naiveContext(ctx context.Context) context.Context {
 	return context.WithValue(context.WithValue(ctx, traceKey{}, traceID), metadataKey{}, metadata)
 }
 
-func tracedContext(ctx context.Context) context.Context {
-	return portkey.WithTrace(portkey.WithMetadata(ctx, metadata), traceID)
+// staticHeaders returns the ten headers that a Transport with options sends with
+// every request, in lower case as in Portkey's documentation.
+func staticHeaders() [][2]string {
+	sent := sentBy(options(gateway), openAIRequest(portkeyContext(context.Background()), provider))
+	var headers [][2]string
+	for key, values := range sent.Header {
+		name := strings.ToLower(key)
+		if strings.HasPrefix(name, "x-portkey-") && name != "x-portkey-trace-id" && name != "x-portkey-metadata" {
+			headers = append(headers, [2]string{name, values[0]})
+		}
+	}
+	return headers
 }
 
-// send sends req, and reads the answer as far as that costs anything.
-func send(rt http.RoundTripper, req *http.Request) {
-	resp, err := rt.RoundTrip(req)
-	check(err)
-	check(resp.Body.Close())
-}
-
-// transports compares what the round trip itself costs, over a base that does
-// nothing. With one processor, what the collector does costs time as well.
-func transports(rounds int, block time.Duration) []goal {
+// measureTransports compares the round trip of several RoundTrippers over a stub.
+func measureTransports(rounds int, block time.Duration) []goal {
+	// With one processor, garbage collection adds to the time of the round trips.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	ctx := context.Background()
-	plain := openaiRequest(ctx, provider)
-	traced := plain.WithContext(tracedContext(ctx))
-	untraced := plain.WithContext(portkey.WithMetadata(ctx, metadata))
-	direct := openaiRequest(tracedContext(ctx), gateway)
-	handmade := plain.WithContext(naiveContext(ctx))
 
-	ours := newTransport(stub{}, options(gateway))
+	ctx := context.Background()
+	plain := openAIRequest(ctx, provider)
+	traced := plain.WithContext(portkeyContext(ctx))
+	untraced := plain.WithContext(portkey.WithMetadata(ctx, metadata))
+	direct := openAIRequest(portkeyContext(ctx), gateway)
+	naiveTraced := plain.WithContext(naiveContext(ctx))
+
+	transport := newTransport(stub{}, options(gateway))
 	opts := options(gateway)
 	opts.Headers.Metadata = portkey.Metadata{"_environment": "staging", "service": "api"}
-	merging := newTransport(stub{}, opts)
+	withMetadata := newTransport(stub{}, opts)
 	opts.Filter = func(*http.Request) bool { return false }
-	filtering := newTransport(stub{}, opts)
+	withFilter := newTransport(stub{}, opts)
 
-	through := func(base http.RoundTripper) http.RoundTripper { return newTransport(base, options(gateway)) }
-	sent := sentBy(through, traced)
-	checkSame(sent, sentBy(through, direct))
-	byHand := newNaive(stub{}, sent, plain)
-	checkSame(sent, sentBy(func(base http.RoundTripper) http.RoundTripper { return newNaive(base, sent, plain) }, handmade))
+	sent := sentBy(options(gateway), traced)
+	checkHeaderCount(sent, 16)
+	checkSame(sent, sentBy(options(gateway), direct))
+	var sentByNaive recorder
+	send(newNaive(&sentByNaive, gateway), naiveTraced)
+	checkSame(sent, sentByNaive.last)
 
+	naiveTransport := newNaive(stub{}, gateway)
 	token := &oauth2.Transport{Base: stub{}, Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"})}
 	otel := otelhttp.NewTransport(stub{}, otelhttp.WithTracerProvider(tracenoop.NewTracerProvider()),
 		otelhttp.WithMeterProvider(metricnoop.NewMeterProvider()))
+	agent := kube.NewUserAgentRoundTripper("bench", stub{})
 	extra := make(map[string][]string)
 	for i := range 9 {
 		extra[fmt.Sprintf("key-%d", i)] = []string{"value"}
 	}
-	agent := kube.NewUserAgentRoundTripper("bench", stub{})
 	impersonating := kube.NewImpersonatingRoundTripper(kube.ImpersonationConfig{
 		UserName: "user", UID: "4711", Groups: []string{"group"}, Extra: extra}, stub{})
 
-	all := measure(rounds, block,
-		each("**portkey**: trace and metadata in the context", func() { send(ours, traced) }),
-		each("- trace ID generated", func() { send(ours, untraced) }),
-		each("- context built for the call¹", func() { send(ours, plain.WithContext(tracedContext(ctx))) }),
-		each("- nothing for the call", func() { send(merging, plain) }),
-		each("- addressed to the gateway itself", func() { send(ours, direct) }),
-		each("- metadata of two levels merged", func() { send(merging, traced) }),
-		each("- let past by Filter", func() { send(filtering, plain) }),
-		each("no transport", func() { send(stub{}, plain) }),
-		each("Request.Clone of the 16 headers", func() { send(stub{}, sent.Clone(ctx)) }),
-		each("naive", func() { send(byHand, handmade) }),
-		each("naive, context built for the call¹", func() { send(byHand, plain.WithContext(naiveContext(ctx))) }),
-		each("oauth2.Transport, 1 header", func() { send(token, plain) }),
-		each("the same again²", func() { send(token, plain) }),
-		each("otelhttp, no-op providers", func() {
-			send(otel, plain)
-			answer.Body = http.NoBody // it was wrapped, and would be again
-		}),
-		each("client-go, user agent, 1 header", func() { send(agent, plain) }),
-		each("client-go, impersonation, 12 headers", func() { send(impersonating, plain) }),
+	const (
+		inContext  = "**portkey**: trace and metadata in the context"
+		generated  = "- trace ID generated"
+		perCall    = "- context built for the call¹"
+		filtered   = "- passed through by Filter"
+		naiveName  = "naive"
+		oauth2Name = "oauth2.Transport, 1 header"
 	)
-	byName := make(map[string]result)
-	for _, r := range all {
-		byName[r.name] = r
-	}
-	oauth, hand := byName["oauth2.Transport, 1 header"], byName["naive"]
+	results := measure(rounds, block,
+		loop(inContext, func() { send(transport, traced) }),
+		loop(generated, func() { send(transport, untraced) }),
+		loop(perCall, func() { send(transport, plain.WithContext(portkeyContext(ctx))) }),
+		loop("- empty context, trace ID generated, metadata in Options", func() { send(withMetadata, plain) }),
+		loop("- addressed to the gateway itself", func() { send(transport, direct) }),
+		loop("- metadata on two levels", func() { send(withMetadata, traced) }),
+		loop(filtered, func() { send(withFilter, plain) }),
+		loop("no transport", func() { send(stub{}, plain) }),
+		loop("Request.Clone of the 16 headers", func() { send(stub{}, sent.Clone(ctx)) }),
+		loop(naiveName, func() { send(naiveTransport, naiveTraced) }),
+		loop("naive, context built for the call¹", func() {
+			send(naiveTransport, plain.WithContext(naiveContext(ctx)))
+		}),
+		loop(oauth2Name, func() { send(token, plain) }),
+		loop("A/A control: oauth2.Transport", func() { send(token, plain) }),
+		loop("otelhttp, no-op providers", func() {
+			send(otel, plain)
+			stubResponse.Body = http.NoBody // otelhttp has wrapped it
+		}),
+		loop("client-go, user agent, 1 header", func() { send(agent, plain) }),
+		loop("client-go, impersonation, 12 headers", func() { send(impersonating, plain) }),
+	)
+
+	xOauth2 := func(r result) estimate { return compare(r, find(results, oauth2Name), ratio) }
+	xNaive := func(r result) estimate { return compare(r, find(results, naiveName), ratio) }
 	var rows []string
-	for _, r := range all {
-		rows = append(rows, row(r.name, whole(median(r.ns)), whole(r.bytes), whole(r.allocs),
-			compare(r, oauth, ratio).String(), compare(r, hand, ratio).String()))
+	for _, r := range results {
+		rows = append(rows, row(r.name, integer(median(r.ns)), integer(r.allocs), integer(r.bytes),
+			xOauth2(r).String(), xNaive(r).String()))
 	}
 	printTable("One round trip over a base that does nothing",
-		[]string{"", "ns/op", "B/op", "allocs/op", "x oauth2", "x naive"}, rows...)
-	fmt.Println("\n¹ Of these, one allocation of 320 B is Request.WithContext, which a client that makes a new request does not need.")
-	fmt.Println("² What this is off 1 is the error of the method.")
+		[]string{"", "ns/op", "allocs/op", "B/op", "x oauth2", "x naive"}, rows...)
+	fmt.Print(`
+¹ Includes Request.WithContext, 1 allocation of 320 B. A client that creates a new request does not need it.
+`)
 
-	main := all[0]
+	first, traceGenerated := find(results, inContext), find(results, generated)
 	return []goal{
-		{"allocations, trace in the context", 9, false, main.allocs},
-		{"allocations, trace ID generated", 10, false, all[1].allocs},
-		{"allocations, context built for the call, without Request.WithContext", 12, false, all[2].allocs - 1},
-		{"allocations, let past by Filter", 0, false, all[6].allocs},
-		{"KiB, trace in the context", 2.5, false, main.bytes / 1024},
-		{"KiB, trace ID generated", 2.5, false, all[1].bytes / 1024},
-		{"times oauth2.Transport", 2.2, false, compare(main, oauth, ratio).median},
-		{"times the naive one", 0.33, false, compare(main, hand, ratio).median},
+		atMost(9, "allocations, trace in the context", first.allocs),
+		atMost(10, "allocations, trace ID generated", traceGenerated.allocs),
+		atMost(12, "allocations, context built for the call, without Request.WithContext", find(results, perCall).allocs-1),
+		atMost(0, "allocations, passed through by Filter", find(results, filtered).allocs),
+		atMost(2.5, "KiB, trace in the context", first.bytes/1024),
+		atMost(2.5, "KiB, trace ID generated", traceGenerated.bytes/1024),
+		atMost(2.2, "times oauth2.Transport", xOauth2(first).median),
+		atMost(0.33, "times the naive one", xNaive(first).median),
 	}
 }

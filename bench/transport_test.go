@@ -5,10 +5,10 @@ import (
 	"testing"
 )
 
-// For profiles: docs/performance.md says how.
+// BenchmarkTraceInContext is for profiles: docs/performance.md shows the command.
 func BenchmarkTraceInContext(b *testing.B) {
 	rt := newTransport(stub{}, options(gateway))
-	req := openaiRequest(tracedContext(context.Background()), provider)
+	req := openAIRequest(portkeyContext(context.Background()), provider)
 	b.ReportAllocs()
 	for b.Loop() {
 		send(rt, req)
