@@ -18,11 +18,13 @@ type curve struct {
 	newOp func(size int) (op func())
 }
 
+const upstreamsOnOneHost = "Upstreams, all on one host"
+
 var curves = []curve{
 	{"Upstreams, each on its own host", "upstreams", []int{1, 10, 100, 1000}, func(n int) func() {
 		return sendToLastUpstream(n, func(i int) string { return fmt.Sprintf("https://llm-%d.example.com/v1", i) })
 	}},
-	{"Upstreams, all on one host", "upstreams", []int{1, 10, 100, 1000}, func(n int) func() {
+	{upstreamsOnOneHost, "upstreams", []int{1, 10, 100, 1000}, func(n int) func() {
 		return sendToLastUpstream(n, func(i int) string { return fmt.Sprintf("https://llm.example.com/%04d/v1", i) })
 	}},
 	{"Nested contexts with metadata", "contexts", []int{1, 2, 5, 10, 20}, func(n int) func() {
@@ -85,12 +87,12 @@ func nestedMetadata(n int) context.Context {
 // measureGrowth measures how the cost of a call depends on the size of its input.
 func measureGrowth(rounds int, block time.Duration) []goal {
 	rounds = (rounds + 1) / 2 // growth shows in fewer rounds
-	measureCurves(rounds, block)
+	goals := measureCurves(rounds, block)
 	measureGoroutines((rounds+4)/5, block)
-	return nil
+	return goals
 }
 
-func measureCurves(rounds int, block time.Duration) {
+func measureCurves(rounds int, block time.Duration) (goals []goal) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, c := range curves {
 		var benchmarks []benchmark
@@ -99,7 +101,12 @@ func measureCurves(rounds int, block time.Duration) {
 		}
 		results := measure(rounds, block, benchmarks...)
 		printGrowth(c.title, c.unit, c.sizes, results)
+		if c.title == upstreamsOnOneHost {
+			goals = append(goals, atMost(4, "µs, the last of 1,000 Upstreams on one host",
+				microseconds(median(find(results, "1000").ns))))
+		}
 	}
+	return goals
 }
 
 // measureGoroutines measures a Transport that several goroutines use at the same time.
