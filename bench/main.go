@@ -1,9 +1,9 @@
 // Command bench compares portkey.Transport with other ways to send the same
 // headers. It measures all of them in one process and prints Markdown tables.
 //
-//	go run .             # everything, about three minutes
-//	go run . -mode http  # one part: transport, http or growth
-//	go run . -quick      # a few seconds: checks that the program works
+//	go run .                 # everything, about three minutes
+//	go run . -mode contexts  # one part: transport, contexts, http or growth
+//	go run . -quick          # a few seconds: checks that the program works
 package main
 
 import (
@@ -23,6 +23,7 @@ var modes = []struct {
 	run  func(rounds int, block time.Duration) []goal
 }{
 	{"transport", measureTransports},
+	{"contexts", measureContexts},
 	{"http", measureHTTP},
 	{"growth", measureGrowth},
 }
