@@ -1,9 +1,9 @@
 // Command bench compares portkey.Transport with other ways to send the same
 // headers. It measures all of them in one process and prints Markdown tables.
 //
-//	go run .                 # everything, about three minutes
-//	go run . -mode contexts  # one part: transport, contexts, http or growth
-//	go run . -quick          # a few seconds: checks that the program works
+//	go run .                # everything, about three minutes
+//	go run . -mode clients  # one part: transport, contexts, clients, http or growth
+//	go run . -quick         # a few seconds: checks that the program works
 package main
 
 import (
@@ -24,6 +24,7 @@ var modes = []struct {
 }{
 	{"transport", measureTransports},
 	{"contexts", measureContexts},
+	{"clients", measureClients},
 	{"http", measureHTTP},
 	{"growth", measureGrowth},
 }
