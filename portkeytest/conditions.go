@@ -13,48 +13,52 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-// choose returns the target of a conditional strategy.
-func (c *call) choose(t portkey.ConfigObject) (int, error) {
+// conditionalTarget returns the index of the target that a conditional strategy selects.
+func (x *exchange) conditionalTarget(config portkey.ConfigObject) (int, error) {
 	var metadata map[string]any
-	json.Unmarshal([]byte(latin1(value(c.in.Header, "X-Portkey-Metadata"))), &metadata)
-	about := map[string]map[string]any{"metadata": metadata, "params": c.params, "url": {"pathname": c.in.URL.Path}}
-	name := t.Strategy.Default
-	for _, condition := range t.Strategy.Conditions {
-		if holds(condition.Query, about) {
+	json.Unmarshal([]byte(decodeLatin1(headerValue(x.req.Header, "X-Portkey-Metadata"))), &metadata)
+	fields := queryFields{"metadata": metadata, "params": x.params, "url": {"pathname": x.req.URL.Path}}
+
+	name := config.Strategy.Default
+	for _, condition := range config.Strategy.Conditions {
+		if matchesQuery(condition.Query, fields) {
 			name = condition.Then
 			break
 		}
 	}
-	for i := range t.Targets {
-		if t.Targets[i].Name == name {
+	for i := range config.Targets {
+		if config.Targets[i].Name == name {
 			return i, nil
 		}
 	}
-	return 0, fail(http.StatusBadRequest, "Invalid target name found in the query router: "+name)
+	return 0, rejection(http.StatusBadRequest, "Invalid target name found in the query router: "+name)
 }
 
-// holds reports whether a query holds for a call.
-func holds(query portkey.Query, about map[string]map[string]any) bool {
-	for key, want := range query {
-		if parts, ok := want.([]any); ok && (key == "$and" || key == "$or") {
-			met := 0
-			for _, part := range parts {
-				if q, _ := part.(map[string]any); holds(q, about) {
-					met++
+// queryFields are the values that a query can compare, by group and name: metadata.plan is fields["metadata"]["plan"].
+type queryFields map[string]map[string]any
+
+// matchesQuery reports whether fields satisfy every member of a query.
+func matchesQuery(query portkey.Query, fields queryFields) bool {
+	for key, operand := range query {
+		if subqueries, ok := operand.([]any); ok && (key == "$and" || key == "$or") {
+			matches := 0
+			for _, s := range subqueries {
+				if subquery, _ := s.(map[string]any); matchesQuery(subquery, fields) {
+					matches++
 				}
 			}
-			if key == "$and" && met < len(parts) || key == "$or" && met == 0 {
+			if key == "$and" && matches < len(subqueries) || key == "$or" && matches == 0 {
 				return false
 			}
 			continue
 		}
 		group, name, _ := strings.Cut(key, ".")
-		operators, ok := want.(map[string]any)
+		operators, ok := operand.(map[string]any)
 		if !ok {
-			operators = map[string]any{"$eq": want}
+			operators = map[string]any{"$eq": operand}
 		}
-		for op, want := range operators {
-			if compare := comparisons[op]; compare == nil || !compare(about[group][name], want) {
+		for operator, want := range operators {
+			if compare := queryOperators[operator]; compare == nil || !compare(fields[group][name], want) {
 				return false
 			}
 		}
@@ -62,40 +66,41 @@ func holds(query portkey.Query, about map[string]map[string]any) bool {
 	return true
 }
 
-// comparisons are the operators of a query.
-var comparisons = map[string]func(got, want any) bool{
-	"$eq":  same,
-	"$ne":  func(got, want any) bool { return !same(got, want) },
-	"$gt":  func(got, want any) bool { return number(got) > number(want) },
-	"$gte": func(got, want any) bool { return number(got) >= number(want) },
-	"$lt":  func(got, want any) bool { return number(got) < number(want) },
-	"$lte": func(got, want any) bool { return number(got) <= number(want) },
-	"$in":  contains,
-	"$nin": func(got, want any) bool { _, ok := want.([]any); return ok && !contains(got, want) },
+var queryOperators = map[string]func(got, want any) bool{
+	"$eq":  strictlyEqual,
+	"$ne":  func(got, want any) bool { return !strictlyEqual(got, want) },
+	"$gt":  func(got, want any) bool { return toNumber(got) > toNumber(want) },
+	"$gte": func(got, want any) bool { return toNumber(got) >= toNumber(want) },
+	"$lt":  func(got, want any) bool { return toNumber(got) < toNumber(want) },
+	"$lte": func(got, want any) bool { return toNumber(got) <= toNumber(want) },
+	"$in":  isOneOf,
+	"$nin": func(got, want any) bool { _, ok := want.([]any); return ok && !isOneOf(got, want) },
 	"$regex": func(got, want any) bool {
 		re, err := regexp.Compile(fmt.Sprint(want))
 		return err == nil && re.MatchString(fmt.Sprint(got))
 	},
 }
 
-func contains(got, want any) bool {
+// isOneOf reports whether want is a list that contains got.
+func isOneOf(got, want any) bool {
 	list, _ := want.([]any)
-	return slices.ContainsFunc(list, func(v any) bool { return same(got, v) })
+	return slices.ContainsFunc(list, func(v any) bool { return strictlyEqual(got, v) })
 }
 
-// same compares as JavaScript's === does; a number is not its text.
-func same(a, b any) bool {
+// strictlyEqual compares scalars like JavaScript's ===: the number 5 and the string "5" differ.
+func strictlyEqual(a, b any) bool {
 	switch a.(type) {
 	case float64, json.Number:
-		_, isText := b.(string)
-		return !isText && number(a) == number(b)
+		_, isString := b.(string)
+		return !isString && toNumber(a) == toNumber(b)
 	case string, bool, nil:
 		return a == b
 	}
 	return false
 }
 
-func number(v any) float64 {
+// toNumber converts v to a number, or to NaN, which no comparison matches.
+func toNumber(v any) float64 {
 	f, err := strconv.ParseFloat(strings.TrimSpace(fmt.Sprint(v)), 64)
 	if err != nil {
 		return math.NaN()

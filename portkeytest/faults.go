@@ -11,75 +11,86 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"testing/iotest"
 	"time"
 
 	"github.com/portkey-go/portkey"
 )
 
-// A Fault is what goes wrong with a call, or otherwise than usual. What is zero
-// does not; what is set happens together.
+// A Fault describes how one call to a provider fails or differs from a normal call. Zero fields have no effect. Fields
+// can be combined, except that Reset, Exception and an error Status each replace the provider's response: the first of
+// them takes effect.
 type Fault struct {
-	// Delay passes before the provider answers. With a request timeout that is
-	// shorter, it need not: the gateway answers 408.
+	// Delay is how long the provider takes until it starts to respond. If the request has a shorter timeout, the
+	// gateway responds with status 408 when that expires.
 	Delay time.Duration
-	// Status is the provider's. From 400 on it answers with an error of this status,
-	// and no handler is called; 408 and 446 come from the gateway (446: a guardrail
-	// has denied the request). The answer to 246, by which the gateway says that a
-	// guardrail has failed and not denied, is the usual one with hook_results.
+
+	// Status is the status of the response. If it is 400 or higher, the response is an error in OpenAI's format and no
+	// handler is called. Other values have no effect, except 246. Three values come from the gateway rather than from
+	// the provider:
+	//
+	//	408  the request timeout has expired
+	//	246  a guardrail check failed: the normal response, with hook_results unless it is an event stream
+	//	446  a guardrail denied the request: an error with hook_results
 	Status int
-	// RetryAfter is sent as Retry-After, in whole seconds.
+
+	// RetryAfter is the value of the Retry-After header, rounded up to whole seconds.
 	RetryAfter time.Duration
-	// CacheStatus is sent as x-portkey-cache-status, DISABLED otherwise. What the
-	// cache holds is what the handler answers.
+
+	// CacheStatus is the value of the x-portkey-cache-status header. If empty, it is DISABLED. It does not change the
+	// response body: there is no cache. A response with status 446 does not have the header.
 	CacheStatus portkey.CacheStatus
-	// RetryAttempts is sent as x-portkey-retry-attempt-count, otherwise the number
-	// of attempts that a config's retry took. -1 says that all are used up.
+
+	// RetryAttempts is the value of the x-portkey-retry-attempt-count header; -1 means that all retries failed. If 0,
+	// it is the number of retries that the config caused.
 	RetryAttempts int
 
-	// Exception is the message of a gateway exception: status 500, and no
-	// x-portkey-* header but x-portkey-gateway-exception.
+	// Exception is the message of a gateway exception. The response has status 500, the header
+	// x-portkey-gateway-exception and no other x-portkey-* header.
 	Exception string
-	// Malformed breaks the provider's JSON: the second event of a stream, otherwise
-	// the body, which on the endpoints that the gateway unifies is an exception.
+
+	// Malformed makes the provider's JSON invalid. In an event stream, the second event is invalid and the others are
+	// not. Any other body is cut in half, which causes a gateway exception on the endpoints that the gateway
+	// translates.
 	Malformed bool
-	// Cut closes the client's connection after half of the answer.
+
+	// Cut closes the connection to the client after half of the response body.
 	Cut bool
-	// Reset closes the client's connection without an answer. On a connection that
-	// was used before, net/http sends a GET again by itself.
+
+	// Reset closes the connection to the client without a response. On a reused connection, net/http retries a GET
+	// request, and the retry uses up the next fault.
 	Reset bool
 }
 
-// Statuses of the gateway's guardrails.
-const (
-	statusFailedChecks = 246
-	statusDenied       = 446
-)
-
-// Next has the faults happen to the next calls of a provider, one each, in order.
-// A request is one call, unless its config has it retried or sent on to another
-// target: with a fallback, Fault{Status: 503} makes the first target fail. A
-// request that the gateway refuses calls no provider, and uses up no fault. The
-// zero Fault lets one call pass.
+// Next adds faults to the queue. Each call to a provider removes one fault from it, in order. The zero Fault leaves a
+// call unchanged.
+//
+// A request makes one call, unless its config retries it or sends it to another target: with a fallback config,
+// Fault{Status: 503} makes only the first target fail. A request that the gateway rejects makes no call.
 func (g *Gateway) Next(faults ...Fault) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.faults = append(g.faults, faults...)
 }
 
-func (g *Gateway) nextFault() (f Fault) {
+// nextFault removes and returns the first fault of the queue, or the zero Fault if the queue is empty.
+func (g *Gateway) nextFault() Fault {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.faults) > 0 {
-		f, g.faults = g.faults[0], g.faults[1:]
+	if len(g.faults) == 0 {
+		return Fault{}
 	}
-	return f
+	fault := g.faults[0]
+	g.faults = g.faults[1:]
+	return fault
 }
 
-var errReset = errors.New("portkeytest: the connection is closed")
+// errReset makes the ReverseProxy close the client's connection.
+var errReset = errors.New("portkeytest: connection closed by a Fault")
 
-// strike does what the fault does in the upstream's place. If it returns nothing,
-// the upstream is still to be called.
-func (f Fault) strike(ctx context.Context) (*http.Response, error) {
+// injectBefore waits for the delay and returns the response or error that replaces the call. If it returns neither, the
+// upstream is called.
+func (f Fault) injectBefore(ctx context.Context) (*http.Response, error) {
 	if f.Delay > 0 {
 		select {
 		case <-time.After(f.Delay):
@@ -91,138 +102,86 @@ func (f Fault) strike(ctx context.Context) (*http.Response, error) {
 	case f.Reset:
 		return nil, errReset
 	case f.Exception != "":
-		return nil, exception(f.Exception)
-	case f.Status == statusDenied:
+		return nil, gatewayException(f.Exception)
+	case f.Status == statusGuardrailDenied:
+		const message = "The guardrail checks defined in the config failed. " +
+			"You can find more information in the `hook_results` object."
 		return newResponse(f.Status, "application/json", toJSON(map[string]any{
-			"error":        errorBody(f.Status, "The guardrail checks defined in the config failed. You can find more information in the `hook_results` object.").Error,
+			"error":        newOpenAIError(f.Status, message).Error,
 			"hook_results": hookResults(true),
 		})), nil
 	case f.Status >= 400:
-		return newResponse(f.Status, "application/json", toJSON(errorBody(f.Status, fmt.Sprintf("%d %s", f.Status, http.StatusText(f.Status))))), nil
+		return newErrorResponse(f.Status, fmt.Sprintf("%d %s", f.Status, http.StatusText(f.Status))), nil
 	}
 	return nil, nil
 }
 
-// spoil does what the fault does to the answer on its way to the client.
-func (f Fault) spoil(resp *http.Response) {
+// alterProviderResponse changes a response before the gateway translates it.
+func (f Fault) alterProviderResponse(resp *http.Response) {
+	if f.Malformed {
+		breakJSON(resp)
+	}
+	if f.Status == statusGuardrailFailed && resp.StatusCode == http.StatusOK {
+		resp.StatusCode, resp.Status = f.Status, ""
+	}
+}
+
+// alterResponse changes the response to the client.
+func (f Fault) alterResponse(resp *http.Response) {
 	if f.RetryAfter > 0 {
 		resp.Header.Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
 	}
 	if f.Cut {
-		text, _ := readBody(resp)
+		body, _ := readBody(resp)
+		firstHalf := bytes.NewReader(body[:len(body)/2])
+		resp.Body = io.NopCloser(io.MultiReader(firstHalf, iotest.ErrReader(io.ErrUnexpectedEOF)))
 		resp.ContentLength = -1
 		resp.Header.Del("Content-Length")
-		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text[:len(text)/2]), brokenReader{}))
 	}
 }
 
-// A brokenReader is the rest of a body that does not come any more.
-type brokenReader struct{}
-
-func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
-
-func malform(resp *http.Response) {
-	text, _ := readBody(resp)
-	first, rest, ok := bytes.Cut(text, []byte("\n\n"))
+// breakJSON inserts an invalid event after the first event of a stream, or cuts any other body in half.
+func breakJSON(resp *http.Response) {
+	body, _ := readBody(resp)
+	firstEvent, otherEvents, ok := bytes.Cut(body, []byte("\n\n"))
 	if ok && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
-		text = []byte(string(first) + "\n\ndata: {\"id\":\n\n" + string(rest))
+		body = []byte(string(firstEvent) + "\n\ndata: {\"id\":\n\n" + string(otherEvents))
 	} else {
-		text = text[:len(text)/2]
+		body = body[:len(body)/2]
 	}
-	setBody(resp, text)
+	setBody(resp, body)
 }
 
-// hookResults are those of one guardrail that has failed.
+// hookResults returns the results of one guardrail whose check failed.
 func hookResults(deny bool) any {
-	const when = "2024-01-01T00:00:00.000Z"
+	const timestamp = "2024-01-01T00:00:00.000Z"
 	return map[string]any{
 		"before_request_hooks": []any{map[string]any{
-			"id": "portkeytest", "type": "guardrail", "verdict": false, "deny": deny, "async": false, "transformed": false,
-			"feedback": nil, "execution_time": 0, "created_at": when,
+			"id": "portkeytest", "type": "guardrail", "verdict": false, "deny": deny, "async": false,
+			"transformed": false, "feedback": nil, "execution_time": 0, "created_at": timestamp,
 			"checks": []any{map[string]any{
 				"id": "default.contains", "verdict": false, "transformed": false, "fail_on_error": false,
-				"data": map[string]any{"explanation": "Check failed for 'none' words. Some words were found.",
-					"foundWords": []any{"portkeytest"}, "missingWords": []any{}, "operator": "none"},
-				"log": nil, "execution_time": 0, "created_at": when,
+				"data": map[string]any{
+					"explanation": "Check failed for 'none' words. Some words were found.",
+					"foundWords":  []any{"portkeytest"}, "missingWords": []any{}, "operator": "none",
+				},
+				"log": nil, "execution_time": 0, "created_at": timestamp,
 			}},
 		}},
 		"after_request_hooks": []any{},
 	}
 }
 
-// addHookResults adds to a JSON object what the guardrails found; a stream goes without.
+// addHookResults adds hook_results to a JSON object. It leaves any other response unchanged.
 func addHookResults(resp *http.Response) {
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
 		return
 	}
-	text, err := readBody(resp)
-	var object map[string]json.RawMessage
-	if err == nil && json.Unmarshal(text, &object) == nil && object != nil {
-		object["hook_results"] = json.RawMessage(toJSON(hookResults(false)))
-		text = []byte(toJSON(object))
+	body, err := readBody(resp)
+	var members map[string]json.RawMessage
+	if err == nil && json.Unmarshal(body, &members) == nil && members != nil {
+		members["hook_results"] = json.RawMessage(toJSON(hookResults(false)))
+		body = []byte(toJSON(members))
 	}
-	setBody(resp, text)
-}
-
-// An apiError is an error as OpenAI words it.
-type apiError struct {
-	Error struct {
-		Message string  `json:"message"`
-		Type    string  `json:"type"`
-		Param   *string `json:"param"`
-		Code    *string `json:"code"`
-	} `json:"error"`
-}
-
-func errorBody(status int, message string) (e apiError) {
-	e.Error.Message = message
-	code := ""
-	switch e.Error.Type = "invalid_request_error"; {
-	case status == http.StatusUnauthorized:
-		code = "invalid_api_key"
-	case status == http.StatusRequestTimeout:
-		e.Error.Type = "timeout_error"
-	case status == http.StatusTooManyRequests:
-		e.Error.Type, code = "requests", "rate_limit_exceeded"
-	case status == statusDenied:
-		e.Error.Type = "hooks_failed"
-	case status >= 500:
-		e.Error.Type = "server_error"
-	}
-	if code != "" {
-		e.Error.Code = &code
-	}
-	return e
-}
-
-func newResponse(status int, contentType, body string) *http.Response {
-	resp := &http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: make(http.Header)}
-	if contentType != "" {
-		resp.Header.Set("Content-Type", contentType)
-	}
-	setBody(resp, []byte(body))
-	return resp
-}
-
-// readBody reads an answer's body to its end, which is then to be set again.
-func readBody(resp *http.Response) ([]byte, error) {
-	defer resp.Body.Close()
-	return io.ReadAll(io.LimitReader(resp.Body, maxBody))
-}
-
-func setBody(resp *http.Response, text []byte) {
-	resp.Body = io.NopCloser(bytes.NewReader(text))
-	resp.ContentLength = int64(len(text))
-	resp.Header.Set("Content-Length", strconv.Itoa(len(text)))
-}
-
-// toJSON encodes what is known to have an encoding.
-func toJSON(v any) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		panic(err)
-	}
-	return strings.TrimSuffix(b.String(), "\n")
+	setBody(resp, body)
 }

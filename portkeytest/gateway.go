@@ -1,41 +1,47 @@
-// Package portkeytest is a Portkey gateway for tests and demonstrations, as
-// net/http/httptest is a server. It runs inside the test, on the loopback
-// interface, and needs neither a network nor a key.
+// Package portkeytest provides a Portkey gateway for tests, as net/http/httptest provides an HTTP server. The gateway
+// runs inside the test and listens on the loopback interface. It needs no network and no API key.
 //
-//	gw := portkeytest.NewGateway(t)
-//	cfg, err := portkey.WrapOpenAIConfig(openai.DefaultConfig("sk-test"), portkey.Options{BaseURL: gw.URL()})
-//	// ... use the client ...
-//	gw.Requests()[0].TraceID()
+//	func TestGreet(t *testing.T) {
+//		gw := portkeytest.NewGateway(t)
+//		cfg, err := portkey.WrapOpenAIConfig(openai.DefaultConfig("sk-test"), portkey.Options{BaseURL: gw.URL()})
+//		if err != nil {
+//			t.Fatal(err)
+//		}
+//		greet(openai.NewClientWithConfig(cfg)) // the code under test
 //
-// By itself it answers as a model would that repeats what it is told: chat
-// completions, completions, responses, Anthropic's messages and their token
-// count, embeddings, image generations, models and files, streamed if so
-// requested. Everything else is 404, as at a provider.
+//		if got := gw.Requests()[0].TraceID(); got != "greet-1" {
+//			t.Errorf("trace ID: got %q, want greet-1", got)
+//		}
+//	}
 //
-// [Gateway.Handle] is for answers of one's own, [Gateway.Next] for what goes
-// wrong:
+// By default, the gateway responds like a model that echoes the prompt. It supports chat completions, completions,
+// responses, Anthropic's messages and token counting, embeddings, image generations, models and files, and streams the
+// response if the request asks for it. Any other endpoint returns 404. [Gateway.Handle] replaces a response,
+// [Gateway.Next] injects a [Fault]:
 //
 //	gw.Handle("POST /chat/completions", http.HandlerFunc(...))
 //	gw.Next(portkeytest.Fault{Status: 429, RetryAfter: 2 * time.Second})
 //
-// # What it shares with the real gateway
+// # What it imitates
 //
-// It refuses what the open-source gateway refuses (no provider, an unknown
-// provider, endpoints that a provider lacks, configs that are none, content
-// types, hosts, broken bodies, headers of 16 KB), with its status and message. It
-// sends the gateway's x-portkey-* response headers. It follows a config object:
-// fallback, loadbalance, single and conditional targets, retries (without the
-// waits in between), and timeouts. It turns a provider's errors into the gateway's.
-// The tests in interop/ compare it with version 1.15.2, and list what differs.
+// Like version 1.15.2 of the open-source gateway, it
 //
-// Like the hosted gateway, it takes virtual keys, "@slug" providers and config
-// slugs ("pc-...", "cf-..."). Whatever they stand for, it is one target, openai
-// if the request does not say another provider.
+//   - rejects a request without a provider, an unknown provider, an endpoint that the provider does not support, an
+//     invalid config, content type, custom host or body, and headers of 16 KiB or more, with the gateway's status and
+//     message
+//   - follows a config object: single, loadbalance, fallback and conditional targets, retries and timeouts
+//   - translates the provider's errors and adds the x-portkey-* response headers
 //
-// It calls nobody, whatever x-portkey-custom-host says, caches nothing, runs no
-// guardrails, and does not translate between providers: a request is answered as
-// the client sent it, and a successful answer reaches the client as it is, but
-// for the provider's name. [Fault] pretends the rest.
+// The tests in the repository's interop directory send the same requests to both and list where the responses differ.
+//
+// Like the hosted gateway, it accepts virtual keys, "@slug" providers and config slugs ("pc-..." and "cf-..."). Each
+// stands for one provider: the one that the request names, by default openai.
+//
+// # What it does not do
+//
+// It never calls a provider, not even at x-portkey-custom-host. It does not wait between retries, cache responses, run
+// guardrails or convert requests and responses between the formats of providers. A [Fault] can simulate a cache hit or
+// the result of a guardrail.
 package portkeytest
 
 import (
@@ -57,16 +63,16 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-// maxBody bounds what is read of one body.
-const maxBody = 32 << 20
+// maxBodyBytes limits how much of a request or response body is read into memory.
+const maxBodyBytes = 32 << 20
 
-// A Gateway listens on a port of the loopback interface. It may be used by
-// several goroutines.
+// A Gateway is a Portkey gateway that listens on a port of the loopback interface. Its methods may be called
+// concurrently.
 type Gateway struct {
 	server   *httptest.Server
-	upstream *httptest.Server // stands for all providers
-	client   *http.Client     // calls it
-	handlers *http.ServeMux   // what Handle has added to it
+	upstream *httptest.Server // stands in for every provider
+	client   *http.Client     // calls upstream
+	handlers *http.ServeMux   // added by Handle
 	stop     context.CancelFunc
 
 	mu       sync.Mutex
@@ -74,44 +80,46 @@ type Gateway struct {
 	faults   []Fault
 }
 
-// A Request is one request as the Gateway received it.
+// A Request is an HTTP request as the Gateway received it.
 type Request struct {
 	Method string
-	Path   string // with query, and with the /v1 of the Gateway's URL
+	Path   string // including the /v1 of the Gateway's URL and the query
 	Header http.Header
 	Body   []byte
 }
 
-// TraceID is the request's x-portkey-trace-id.
-func (r Request) TraceID() string { return value(r.Header, "X-Portkey-Trace-Id") }
+// TraceID returns the x-portkey-trace-id header.
+func (r Request) TraceID() string { return headerValue(r.Header, "X-Portkey-Trace-Id") }
 
-// Provider is the request's x-portkey-provider.
-func (r Request) Provider() string { return value(r.Header, "X-Portkey-Provider") }
+// Provider returns the x-portkey-provider header.
+func (r Request) Provider() string { return headerValue(r.Header, "X-Portkey-Provider") }
 
-// Config is the request's x-portkey-config: a slug, or an object's JSON.
-func (r Request) Config() string { return value(r.Header, "X-Portkey-Config") }
+// Config returns the x-portkey-config header, which is a slug or a JSON object.
+func (r Request) Config() string { return headerValue(r.Header, "X-Portkey-Config") }
 
-// Metadata is the request's x-portkey-metadata as the gateway reads it: byte by
-// byte, as Latin-1. It is nil if that is not a JSON object of strings.
+// Metadata returns the decoded x-portkey-metadata header, or nil if it is not a JSON object of strings. Like the
+// gateway, it reads the header as Latin-1, so text that was sent as UTF-8 is garbled.
 func (r Request) Metadata() portkey.Metadata {
 	var m portkey.Metadata
-	if json.Unmarshal([]byte(latin1(value(r.Header, "X-Portkey-Metadata"))), &m) != nil {
+	if json.Unmarshal([]byte(decodeLatin1(headerValue(r.Header, "X-Portkey-Metadata"))), &m) != nil {
 		return nil
 	}
 	return m
 }
 
-// TB is the part of testing.TB that NewGateway uses.
+// TB is the part of [testing.TB] that NewGateway uses.
 type TB interface{ Cleanup(func()) }
 
-// NewGateway starts a Gateway that stops at the end of the test.
+// NewGateway starts a Gateway and closes it when the test ends. It panics if it cannot listen on the loopback
+// interface.
 func NewGateway(t TB) *Gateway {
 	g := Start()
 	t.Cleanup(g.Close)
 	return g
 }
 
-// Start starts a Gateway. The caller closes it.
+// Start starts a Gateway. The caller must call Close when finished with it. Start panics if it cannot listen on the
+// loopback interface.
 func Start() *Gateway {
 	ctx, stop := context.WithCancel(context.Background())
 	g := &Gateway{
@@ -119,17 +127,17 @@ func Start() *Gateway {
 		handlers: http.NewServeMux(),
 		stop:     stop,
 	}
-	g.upstream = httptest.NewServer(http.HandlerFunc(g.answer))
-	g.server = httptest.NewUnstartedServer(http.HandlerFunc(g.serve))
+	g.upstream = httptest.NewServer(http.HandlerFunc(g.serveUpstream))
+	g.server = httptest.NewUnstartedServer(http.HandlerFunc(g.serveGateway))
 	g.server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
 	g.server.Start()
 	return g
 }
 
-// URL is the Gateway's base URL, for Options.BaseURL. It ends in /v1.
+// URL returns the Gateway's base URL, for use as Options.BaseURL. It ends in /v1.
 func (g *Gateway) URL() string { return g.server.URL + "/v1" }
 
-// Close stops the Gateway, and with it the requests that are going on.
+// Close shuts down the Gateway and cancels the requests in progress.
 func (g *Gateway) Close() {
 	g.stop()
 	g.server.Close()
@@ -137,36 +145,39 @@ func (g *Gateway) Close() {
 	g.upstream.Close()
 }
 
-// Requests returns what has arrived so far, refused requests included.
+// Requests returns the requests received so far, in order, including those that the gateway rejected. A request whose
+// body was too large (more than 32 MiB) or incomplete is not included.
 func (g *Gateway) Requests() []Request {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.requests)
 }
 
-// Handle has h answer the requests that match pattern, in a provider's place. The
-// pattern is one of [http.ServeMux], relative to the Gateway's URL ("POST
-// /chat/completions", "/models/{id}", "/" for everything), and so is the path
-// that h sees; what no pattern matches is answered as before. As there, it
-// panics if it cannot take the pattern, or has it already.
+// Handle registers a handler that responds in place of the provider to requests that match the pattern. Requests that
+// match no pattern get the default response.
 //
-// What the gateway refuses does not reach h, and what h answers comes back with
-// the gateway's headers, and as the gateway hands it on: on the endpoints that it
-// unifies, an error's message says the provider, text becomes JSON, and a
-// successful answer that is not JSON is a gateway exception. An x-portkey-* header
-// that h sets goes before the gateway's. The Content-Type is application/json
-// unless h sets another. An h that panics with [http.ErrAbortHandler] is a
-// provider that hangs up.
+// The pattern has the syntax of [http.ServeMux]. It is relative to the Gateway's URL: "POST /chat/completions",
+// "/models/{id}", or "/" for every request. Handle panics if the pattern is invalid or conflicts with a registered one.
 //
-// h gets the request as it arrived, except that X-Portkey-Provider is the
-// provider that was chosen, and Authorization its key if that is from a config: by
-// these it can tell targets apart. A body without Content-Type is empty, as the
-// gateway makes it. With retries and fallbacks h is called again.
+// The handler receives the client's request with these changes:
+//
+//   - The path is relative to the Gateway's URL.
+//   - X-Portkey-Provider is the provider that the gateway selected. If the config has an API key for that provider,
+//     Authorization contains that key.
+//   - HEAD becomes GET. A request without a Content-Type has no body.
+//
+// It is called once for every attempt of a retry and every target of a fallback, but not for a request that the
+// gateway rejects. If it panics with [http.ErrAbortHandler], the gateway treats that as a provider that closes the
+// connection.
+//
+// The default Content-Type of the handler's response is application/json. The gateway adds its x-portkey-* headers,
+// unless the handler has set them. On the endpoints that the gateway translates, it also adds the provider's name to
+// error messages and, for most providers, to the JSON object; it wraps text and HTML in JSON; and it responds with a
+// gateway exception if the body is not valid JSON.
 func (g *Gateway) Handle(pattern string, h http.Handler) { g.handlers.Handle(pattern, h) }
 
-// answer is the upstream's handler.
-func (g *Gateway) answer(w http.ResponseWriter, r *http.Request) {
-	// Only when its body is read does a request end with its connection.
+func (g *Gateway) serveUpstream(w http.ResponseWriter, r *http.Request) {
+	// net/http cancels the request's context when the connection is closed only after the body has been read.
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -174,44 +185,45 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if _, pattern := g.handlers.Handler(r); pattern != "" {
 		w.Header().Set("Content-Type", "application/json")
-		g.handlers.ServeHTTP(w, r) // a handler by itself would miss the pattern's wildcards
+		g.handlers.ServeHTTP(w, r) // sets the request's path values, which the handler returned above would lack
 		return
 	}
-	answers.ServeHTTP(w, r)
+	echo.ServeHTTP(w, r)
 }
 
-// serve is the gateway's handler.
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		http.Error(w, fmt.Sprintf("portkeytest takes bodies of at most %d bytes", tooLarge.Limit), http.StatusRequestEntityTooLarge)
+func (g *Gateway) serveGateway(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		message := fmt.Sprintf("portkeytest takes bodies of at most %d bytes", tooLarge.Limit)
+		http.Error(w, message, http.StatusRequestEntityTooLarge)
 		return
 	}
 	if err != nil {
-		return // the client is gone
+		return // the client has closed the connection
 	}
 	g.mu.Lock()
 	g.requests = append(g.requests, Request{r.Method, r.URL.RequestURI(), r.Header.Clone(), bytes.Clone(body)})
 	g.mu.Unlock()
 
 	proxy := httputil.ReverseProxy{
-		Rewrite:       func(*httputil.ProxyRequest) {},
-		Transport:     &call{gateway: g, in: r, body: body},
-		FlushInterval: -1,
+		Rewrite:       func(*httputil.ProxyRequest) {}, // exchange builds the outgoing request
+		Transport:     &exchange{gateway: g, req: r, body: body},
+		FlushInterval: -1, // flush each write, so that streams are not buffered
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ErrorLog:      log.New(io.Discard, "", 0),
 	}
 	proxy.ServeHTTP(w, r)
 }
 
-// value is a header's value as the gateway reads it: two lines are joined.
-func value(h http.Header, key string) string { return strings.Join(h[key], ", ") }
+// headerValue returns the header's values joined by a comma, as Node.js does.
+func headerValue(h http.Header, key string) string { return strings.Join(h[key], ", ") }
 
-// latin1 returns the characters that the gateway takes the bytes for.
-func latin1(text string) string {
-	runes := make([]rune, len(text))
-	for i := range len(text) {
-		runes[i] = rune(text[i])
+// decodeLatin1 decodes each byte as one character, as Node.js does with header values.
+func decodeLatin1(value string) string {
+	runes := make([]rune, len(value))
+	for i := range len(value) {
+		runes[i] = rune(value[i])
 	}
 	return string(runes)
 }

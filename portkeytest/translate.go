@@ -7,63 +7,85 @@ import (
 	"strings"
 )
 
-// translate does with an upstream's answer what the gateway does on the endpoints
-// that it unifies.
-func (c *call) translate(resp *http.Response, provider string) error {
-	e := c.endpoint
-	if e == nil || !e.of(provider) || e.verbatim == "*" || has(e.verbatim, provider) {
+// translateResponse changes a provider's response as the gateway does on the endpoints that it translates. It returns
+// an error if the gateway fails on the response. The requests under "Providers that fail" in newCorpus in interop/
+// compare it with the gateway.
+func (x *exchange) translateResponse(resp *http.Response, provider string) error {
+	e := x.endpoint
+	if e == nil || !e.supportedBy(provider) || e.unchangedFrom == "*" || inList(provider, e.unchangedFrom) {
 		return nil
 	}
-	stream, _ := c.params["stream"].(bool)
-	contentType, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
-	kind, _, _ := strings.Cut(contentType, "/")
+	stream, _ := x.params["stream"].(bool)
+	mediaType, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	mainType, _, _ := strings.Cut(mediaType, "/")
 	status := resp.StatusCode
 	switch {
-	case status == http.StatusRequestTimeout, status == http.StatusPreconditionFailed, status == statusDenied,
-		kind == "audio", kind == "image", strings.HasSuffix(contentType, "/octet-stream"),
-		contentType == "" && status == http.StatusNoContent:
+	case status == http.StatusRequestTimeout, status == http.StatusPreconditionFailed, status == statusGuardrailDenied,
+		mainType == "audio", mainType == "image", strings.HasSuffix(mediaType, "/octet-stream"),
+		mediaType == "" && status == http.StatusNoContent:
 		return nil
-	case stream && (status == http.StatusOK || status == statusFailedChecks):
-		resp.Body = cleanEnd{resp.Body}
+	case stream && (status == http.StatusOK || status == statusGuardrailFailed):
+		resp.Body = errorAsEOF{resp.Body}
 		return nil
 	}
-	text, err := readBody(resp)
+	body, err := readBody(resp)
 	if err != nil {
-		return exception(wentWrong)
+		return gatewayException(somethingWentWrong)
 	}
-	if contentType == "text/plain" || contentType == "text/html" {
-		text = []byte(toJSON(map[string]string{"html-message": string(text)}))
+	if mediaType == "text/plain" || mediaType == "text/html" {
+		body = []byte(toJSON(map[string]string{"html-message": string(body)}))
 		resp.Header.Set("Content-Type", "application/json")
 	}
-	if !json.Valid(text) {
-		return exception(wentWrong)
+	if !json.Valid(body) {
+		return gatewayException(somethingWentWrong)
 	}
-	var object map[string]json.RawMessage
-	if json.Unmarshal(text, &object) != nil || object == nil {
-		setBody(resp, text)
-		return nil
-	}
-	var upstream struct{ Message, Type, Param, Code any }
-	json.Unmarshal(object["error"], &upstream)
-	if message, ok := upstream.Message.(string); ok && status != http.StatusOK {
-		upstream.Message = provider + " error: " + message
-		text = []byte(toJSON(map[string]any{"error": map[string]any{
-			"message": upstream.Message, "type": upstream.Type, "param": upstream.Param, "code": upstream.Code,
-		}, "provider": provider}))
-	} else if e.name == "createModelResponse" || e.name != "messages" && !has("openai azure-openai x-ai", provider) && !isHeld(provider) {
-		object["provider"] = json.RawMessage(toJSON(provider))
-		text = []byte(toJSON(object))
-	}
-	setBody(resp, text)
+	setBody(resp, translateJSON(body, status, e, provider))
 	return nil
 }
 
-// A cleanEnd is a stream that ends as if that were all when it breaks off: the
-// gateway's end like that.
-type cleanEnd struct{ io.ReadCloser }
+// translateJSON adds the provider's name to a JSON object. Any other JSON is returned unchanged.
+func translateJSON(body []byte, status int, e *endpoint, provider string) []byte {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) != nil || members == nil {
+		return body
+	}
+	var providerError struct{ Message, Type, Param, Code any }
+	json.Unmarshal(members["error"], &providerError)
+	if message, ok := providerError.Message.(string); ok && status != http.StatusOK {
+		return []byte(toJSON(map[string]any{
+			"error": map[string]any{
+				"message": provider + " error: " + message,
+				"type":    providerError.Type,
+				"param":   providerError.Param,
+				"code":    providerError.Code,
+			},
+			"provider": provider,
+		}))
+	}
+	if namesProvider(e, provider) {
+		members["provider"] = json.RawMessage(toJSON(provider))
+		return []byte(toJSON(members))
+	}
+	return body
+}
 
-func (c cleanEnd) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
+// namesProvider reports whether the gateway adds a "provider" member to a JSON object without an error message.
+func namesProvider(e *endpoint, provider string) bool {
+	switch e.name {
+	case "createModelResponse":
+		return true
+	case "messages":
+		return false
+	}
+	return !inList(provider, "openai azure-openai x-ai") && !isSavedProvider(provider)
+}
+
+// An errorAsEOF ends without an error even if the provider's stream breaks off. On the endpoints that it translates,
+// the gateway hides a broken stream from the client ("stream that breaks off" in newCorpus in interop/).
+type errorAsEOF struct{ io.ReadCloser }
+
+func (r errorAsEOF) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
 	if err != nil {
 		err = io.EOF
 	}

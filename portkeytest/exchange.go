@@ -1,0 +1,276 @@
+package portkeytest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/portkey-go/portkey"
+)
+
+// An exchange handles one client request: it validates the request, follows its config and calls the upstream. It is
+// the http.RoundTripper of the ReverseProxy that serves the request.
+type exchange struct {
+	gateway *Gateway
+	req     *http.Request // as received from the client
+	body    []byte
+
+	// Set by parse:
+
+	endpoint *endpoint            // nil if the request is proxied
+	config   portkey.ConfigObject // from x-portkey-config, or from x-portkey-virtual-key
+	params   map[string]any       // the JSON body; nil if it is not an object
+}
+
+// RoundTrip returns the gateway's response. An error closes the client's connection. The parameter provides only the
+// context: the client's request is x.req.
+func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := x.respond(r.Context())
+	var generated *gatewayResponse
+	if errors.As(err, &generated) {
+		return generated.response(), nil
+	}
+	return resp, err
+}
+
+func (x *exchange) respond(ctx context.Context) (*http.Response, error) {
+	if err := x.parse(); err != nil {
+		return nil, err
+	}
+	return x.route(ctx, x.config, "config")
+}
+
+// route sends the request to a target or, if the target has a strategy, to those of its targets that the strategy
+// selects. optionPath is the target's place in the config, such as config.targets[1].
+func (x *exchange) route(ctx context.Context, target portkey.ConfigObject, optionPath string) (*http.Response, error) {
+	if target.Strategy == nil || len(target.Targets) == 0 {
+		return x.sendWithRetries(ctx, target, optionPath)
+	}
+	routeTo := func(i int) (*http.Response, error) {
+		child := target.Targets[i]
+		child.Retry = cmp.Or(child.Retry, target.Retry)
+		child.RequestTimeout = cmp.Or(child.RequestTimeout, target.RequestTimeout)
+		return x.route(ctx, child, fmt.Sprintf("%s.targets[%d]", optionPath, i))
+	}
+	switch target.Strategy.Mode {
+	case "loadbalance":
+		return routeTo(pickByWeight(target.Targets))
+	case "conditional":
+		i, err := x.conditionalTarget(target)
+		if err != nil {
+			return nil, err
+		}
+		return routeTo(i)
+	case "fallback":
+		for i := range target.Targets {
+			resp, err := routeTo(i)
+			if err != nil || i == len(target.Targets)-1 || !shouldFallBack(target.Strategy, resp.StatusCode) {
+				return resp, err
+			}
+			resp.Body.Close()
+		}
+	}
+	return routeTo(0) // mode single
+}
+
+// shouldFallBack reports whether a response with this status makes a fallback try its next target.
+func shouldFallBack(strategy *portkey.Strategy, status int) bool {
+	if strategy.OnStatusCodes != nil {
+		return slices.Contains(strategy.OnStatusCodes, status)
+	}
+	return status < 200 || status > 299
+}
+
+// pickByWeight returns the index of a random target, with a probability proportional to its weight. The default weight
+// is 1.
+func pickByWeight(targets []portkey.ConfigObject) int {
+	weight := func(target portkey.ConfigObject) float64 {
+		if target.Weight == nil {
+			return 1
+		}
+		return *target.Weight
+	}
+	var total float64
+	for _, target := range targets {
+		total += weight(target)
+	}
+	remaining := rand.Float64() * total
+	for i, target := range targets {
+		remaining -= weight(target)
+		if remaining < 0 {
+			return i
+		}
+	}
+	return len(targets) - 1
+}
+
+// providerOf returns the name of the target's provider. The provider behind a virtual key or config slug is unknown:
+// it is openai, or anthropic on the endpoints that openai does not support.
+func (x *exchange) providerOf(target portkey.ConfigObject) string {
+	provider := cmp.Or(target.Provider, headerValue(x.req.Header, "X-Portkey-Provider"), "openai")
+	if target.VirtualKey != "" && provider == "openai" && x.endpoint != nil && !x.endpoint.supportedBy(provider) {
+		return "anthropic"
+	}
+	return provider
+}
+
+// sendWithRetries calls the target's provider, retries as the target says, and adds the gateway's response headers.
+func (x *exchange) sendWithRetries(ctx context.Context, target portkey.ConfigObject,
+	optionPath string) (*http.Response, error) {
+
+	provider := x.providerOf(target)
+	if inList(provider, unimplementedProviders) {
+		return nil, gatewayException("Provider " + provider + " not found")
+	}
+	if e := x.endpoint; e != nil && e.ifUnsupported == rejectRequest && !e.supportedBy(provider) {
+		return nil, gatewayException(e.name + " is not supported by " + provider)
+	}
+
+	maxRetries, retryStatuses := retryPolicy(target.Retry)
+	for retries := 0; ; retries++ {
+		fault := x.gateway.nextFault()
+		resp, err := x.callProvider(ctx, target, provider, fault)
+		if err != nil {
+			return nil, err
+		}
+		retryCount := retries
+		if slices.Contains(retryStatuses, resp.StatusCode) {
+			if retries < maxRetries {
+				resp.Body.Close()
+				continue
+			}
+			retryCount = -1 // all retries failed
+		}
+		fault.alterResponse(resp)
+		addDefaultHeaders(resp.Header, map[string]string{
+			"X-Portkey-Cache-Status":           string(cmp.Or(fault.CacheStatus, portkey.CacheDisabled)),
+			"X-Portkey-Last-Used-Option-Index": optionPath,
+			"X-Portkey-Provider":               provider,
+			"X-Portkey-Retry-Attempt-Count":    strconv.Itoa(cmp.Or(fault.RetryAttempts, retryCount)),
+			"X-Portkey-Trace-Id":               headerValue(x.req.Header, "X-Portkey-Trace-Id"),
+		})
+		if fault.Status == statusGuardrailDenied {
+			resp.Header.Del("X-Portkey-Cache-Status") // the gateway runs guardrails before it looks into the cache
+		}
+		return resp, nil
+	}
+}
+
+// retryPolicy returns the maximum number of retries and the response statuses that are retried.
+func retryPolicy(retry *portkey.Retry) (maxRetries int, statuses []int) {
+	if retry == nil || retry.Attempts <= 0 {
+		return 0, nil
+	}
+	maxRetries = min(retry.Attempts, 5)
+	if retry.OnStatusCodes != nil {
+		return maxRetries, retry.OnStatusCodes
+	}
+	return maxRetries, []int{429, 500, 502, 503, 504}
+}
+
+// addDefaultHeaders adds headers, unless the response already has them. An empty value is sent as well: the gateway
+// returns an empty trace ID for a request without one.
+func addDefaultHeaders(h http.Header, defaults map[string]string) {
+	for key, value := range defaults {
+		if h.Get(key) == "" {
+			h.Set(key, value)
+		}
+	}
+}
+
+var errRequestTimeout = errors.New("portkeytest: the request timeout has expired")
+
+// callProvider makes one call to a provider. The fault can replace the call or change its response.
+//
+// The request timeout ends when the response headers arrive: the gateway lets a stream run for longer.
+func (x *exchange) callProvider(ctx context.Context, target portkey.ConfigObject, provider string,
+	fault Fault) (*http.Response, error) {
+
+	timeoutMS := x.requestTimeoutMS(target)
+	if timeoutMS > 0 {
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(ctx)
+		timeout := time.Duration(timeoutMS * float64(time.Millisecond))
+		timer := time.AfterFunc(timeout, func() { cancel(errRequestTimeout) })
+		defer timer.Stop()
+	}
+	resp, err := fault.injectBefore(ctx)
+	if resp == nil && err == nil {
+		resp, err = x.callUpstream(ctx, target, provider)
+	}
+	switch {
+	case err == nil:
+	case context.Cause(ctx) == errRequestTimeout:
+		message := fmt.Sprintf("Request exceeded the timeout sent in the request: %sms",
+			strconv.FormatFloat(timeoutMS, 'f', -1, 64))
+		return newErrorResponse(http.StatusRequestTimeout, message), nil
+	case ctx.Err() != nil, errors.As(err, new(*gatewayResponse)), errors.Is(err, errReset):
+		return nil, err
+	default:
+		// The gateway turns a failed connection to the provider into a provider's response with status 500.
+		resp = newResponse(http.StatusInternalServerError, "text/plain;charset=UTF-8",
+			"Message: fetch failed Cause: SocketError: other side closed Name: TypeError")
+	}
+	fault.alterProviderResponse(resp)
+	if err := x.translateResponse(resp, provider); err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == statusGuardrailFailed {
+		addHookResults(resp)
+	}
+	return resp, nil
+}
+
+// requestTimeoutMS returns the request timeout in milliseconds; 0 or less means none. The header takes precedence over
+// the config. The gateway ignores a header that is not a number.
+func (x *exchange) requestTimeoutMS(target portkey.ConfigObject) float64 {
+	ms, err := strconv.ParseFloat(headerValue(x.req.Header, "X-Portkey-Request-Timeout"), 64)
+	if err != nil || ms == 0 || math.IsNaN(ms) || math.IsInf(ms, 0) {
+		return target.RequestTimeout
+	}
+	return ms
+}
+
+// callUpstream sends the client's request to the upstream.
+func (x *exchange) callUpstream(ctx context.Context, target portkey.ConfigObject,
+	provider string) (*http.Response, error) {
+
+	path := strings.TrimPrefix(x.req.URL.EscapedPath(), "/v1")
+	if x.endpoint == nil {
+		path = strings.TrimPrefix(path, "/proxy")
+	}
+	if path == "" || x.endpoint != nil && !x.endpoint.supportedBy(provider) {
+		path = "/"
+	}
+	url := x.gateway.upstream.URL + path
+	if x.req.URL.RawQuery != "" {
+		url += "?" + x.req.URL.RawQuery
+	}
+	method, body := x.req.Method, x.body
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if x.req.Header.Get("Content-Type") == "" {
+		body = nil // the gateway drops a body without a Content-Type
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header = x.req.Header.Clone()
+	req.Header.Del("Content-Length")
+	req.Header.Set("X-Portkey-Provider", provider)
+	if target.APIKey != "" {
+		req.Header.Set("Authorization", "Bearer "+target.APIKey)
+	}
+	return x.gateway.client.Do(req)
+}
