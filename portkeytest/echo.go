@@ -98,8 +98,8 @@ func chatCompletion(params object) (object, []event) {
 	text := reply(params["messages"])
 	usage := completionUsage(params["messages"], text)
 	newObject := func(objectType string, choices []any) object {
-		return object{"id": "chatcmpl-portkeytest", "object": objectType, "created": createdAt, "model": params["model"],
-			"choices": choices}
+		return object{"id": "chatcmpl-portkeytest", "object": objectType, "created": createdAt,
+			"model": params["model"], "choices": choices}
 	}
 	newChunk := func(delta object, finishReason any) event {
 		choice := object{"index": 0, "delta": delta, "logprobs": nil, "finish_reason": finishReason}

@@ -66,8 +66,10 @@ var translatedEndpoints = []endpoint{
 	{"POST", "responses", "createModelResponse", jsonBody,
 		"azure-openai iointelligence openai stability-ai", rejectRequest, ""},
 	{"POST", "images/generations", "imageGenerate", jsonBody, `azure-ai azure-openai deepbricks fireworks-ai hyperbolic
-		lemonfox-ai nscale openai recraft-ai segmind siliconflow stability-ai vertex-ai workers-ai`, rejectRequest, ""},
-	{"POST", "audio/speech", "createSpeech", jsonBody, "azure-ai azure-openai groq openai stability-ai", rejectRequest, ""},
+		lemonfox-ai nscale openai recraft-ai segmind siliconflow stability-ai vertex-ai
+		workers-ai`, rejectRequest, ""},
+	{"POST", "audio/speech", "createSpeech", jsonBody,
+		"azure-ai azure-openai groq openai stability-ai", rejectRequest, ""},
 	{"POST", "batches", "createBatch", jsonBody,
 		"azure-ai azure-openai bedrock cohere openai stability-ai vertex-ai", rejectRequest, ""},
 	{"POST", "fine_tuning/jobs", "createFinetune", jsonBody,

@@ -12,7 +12,7 @@ import (
 	openai "github.com/sashabaranov/go-openai"
 )
 
-// ask is what is to be tested: a program's own code, with the client that it is given.
+// ask is the code under test: a program's own function that takes an OpenAI client.
 func ask(ctx context.Context, client *openai.Client, question string) (string, error) {
 	resp, err := client.CreateChatCompletion(ctx, openai.ChatCompletionRequest{
 		Model:    openai.GPT4oMini,
@@ -24,8 +24,10 @@ func ask(ctx context.Context, client *openai.Client, question string) (string, e
 	return resp.Choices[0].Message.Content, nil
 }
 
+// newClient returns a client whose requests go through the gateway.
 func newClient(gw *portkeytest.Gateway, headers portkey.Headers) *openai.Client {
-	cfg, err := portkey.WrapOpenAIConfig(openai.DefaultConfig("sk-test"), portkey.Options{BaseURL: gw.URL(), Headers: headers})
+	opts := portkey.Options{BaseURL: gw.URL(), Headers: headers}
+	cfg, err := portkey.WrapOpenAIConfig(openai.DefaultConfig("sk-test"), opts)
 	if err != nil {
 		panic(err)
 	}
@@ -33,7 +35,7 @@ func newClient(gw *portkeytest.Gateway, headers portkey.Headers) *openai.Client 
 }
 
 func Example() {
-	gw := portkeytest.Start() // in a test: portkeytest.NewGateway(t), which needs no Close
+	gw := portkeytest.Start() // in a test, use portkeytest.NewGateway(t), which needs no Close
 	defer gw.Close()
 	client := newClient(gw, portkey.Headers{Metadata: portkey.Metadata{"_environment": "test"}})
 
@@ -47,7 +49,7 @@ func Example() {
 	// POST /v1/chat/completions openai checkout-42 map[_environment:test]
 }
 
-// An answer of one's own.
+// Replace the default response of an endpoint.
 func ExampleGateway_Handle() {
 	gw := portkeytest.Start()
 	defer gw.Close()
@@ -59,7 +61,7 @@ func ExampleGateway_Handle() {
 	// Output: It is me. <nil>
 }
 
-// The first call is limited, the second one is not.
+// The first call fails with a rate limit error, the second one succeeds.
 func ExampleGateway_Next() {
 	gw := portkeytest.Start()
 	defer gw.Close()
@@ -67,15 +69,17 @@ func ExampleGateway_Next() {
 	client := newClient(gw, portkey.Headers{})
 
 	_, err := ask(context.Background(), client, "Is it you?")
-	var limited *openai.APIError
-	fmt.Println(errors.As(err, &limited), limited.HTTPStatusCode, limited.Message)
+	var apiErr *openai.APIError
+	if errors.As(err, &apiErr) {
+		fmt.Println(apiErr.HTTPStatusCode, apiErr.Message)
+	}
 	fmt.Println(ask(context.Background(), client, "Is it you?"))
 	// Output:
-	// true 429 openai error: 429 Too Many Requests
+	// 429 openai error: 429 Too Many Requests
 	// You said: Is it you? <nil>
 }
 
-// A config is followed: here the second target answers, because the first fails.
+// The first target of a fallback config fails, so the gateway calls the second one.
 func ExampleGateway_Next_fallback() {
 	gw := portkeytest.Start()
 	defer gw.Close()
@@ -94,7 +98,7 @@ func ExampleGateway_Next_fallback() {
 	// groq config.targets[1]
 }
 
-// What arrived is for the test to look at.
+// Check what the client sent.
 func ExampleGateway_Requests() {
 	gw := portkeytest.Start()
 	defer gw.Close()

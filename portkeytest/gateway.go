@@ -209,7 +209,7 @@ func (g *Gateway) serveGateway(w http.ResponseWriter, r *http.Request) {
 	proxy := httputil.ReverseProxy{
 		Rewrite:       func(*httputil.ProxyRequest) {}, // exchange builds the outgoing request
 		Transport:     &exchange{gateway: g, req: r, body: body},
-		FlushInterval: -1, // flush each write, so that streams are not buffered
+		FlushInterval: -1, // flush every write, also of a response that is not an event stream
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ErrorLog:      log.New(io.Discard, "", 0),
 	}
