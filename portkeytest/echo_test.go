@@ -30,8 +30,7 @@ func newOpenAIClient(t *testing.T, gw *portkeytest.Gateway) *openai.Client {
 	return openai.NewClientWithConfig(cfg)
 }
 
-// TestOpenAIClientReadsDefaultResponses checks the format of the responses by means of go-openai, a client that others
-// wrote.
+// TestOpenAIClientReadsDefaultResponses parses the default responses with go-openai, an independent client.
 func TestOpenAIClientReadsDefaultResponses(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

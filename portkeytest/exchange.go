@@ -19,6 +19,9 @@ import (
 
 // An exchange handles one client request: it validates the request, follows its config and calls the upstream. It is
 // the http.RoundTripper of the ReverseProxy that serves the request.
+//
+// TestPortkeytestAnswersAsTheGatewayDoes in interop/ sends the same requests to the real gateway and compares the
+// responses. It shows the behaviour of the gateway that comments in this package describe, unless noted otherwise.
 type exchange struct {
 	gateway *Gateway
 	req     *http.Request // as received from the client
@@ -165,12 +168,15 @@ func (x *exchange) sendWithRetries(ctx context.Context, target portkey.ConfigObj
 	}
 }
 
+// gatewayMaxRetries caps the retries that a config can ask for.
+const gatewayMaxRetries = 5
+
 // retryPolicy returns the maximum number of retries and the response statuses that are retried.
 func retryPolicy(retry *portkey.Retry) (maxRetries int, statuses []int) {
 	if retry == nil || retry.Attempts <= 0 {
 		return 0, nil
 	}
-	maxRetries = min(retry.Attempts, 5)
+	maxRetries = min(retry.Attempts, gatewayMaxRetries)
 	if retry.OnStatusCodes != nil {
 		return maxRetries, retry.OnStatusCodes
 	}
@@ -191,7 +197,8 @@ var errRequestTimeout = errors.New("portkeytest: the request timeout has expired
 
 // callProvider makes one call to a provider. The fault can replace the call or change its response.
 //
-// The request timeout ends when the response headers arrive: the gateway lets a stream run for longer.
+// The request timeout ends when the response headers arrive: the gateway lets a stream run for longer. No test in
+// interop/ shows that yet.
 func (x *exchange) callProvider(ctx context.Context, target portkey.ConfigObject, provider string,
 	fault Fault) (*http.Response, error) {
 

@@ -22,7 +22,7 @@ import (
 // them takes effect.
 type Fault struct {
 	// Delay is how long the provider takes until it starts to respond. If the request has a shorter timeout, the
-	// gateway responds with status 408 when that expires.
+	// gateway responds with status 408 when the timeout expires.
 	Delay time.Duration
 
 	// Status is the status of the response. If it is 400 or higher, the response is an error in OpenAI's format and no
@@ -46,7 +46,7 @@ type Fault struct {
 	RetryAttempts int
 
 	// Exception is the message of a gateway exception. The response has status 500, the header
-	// x-portkey-gateway-exception and no other x-portkey-* header.
+	// x-portkey-gateway-exception: true and no other x-portkey-* header.
 	Exception string
 
 	// Malformed makes the provider's JSON invalid. In an event stream, the second event is invalid and the others are

@@ -30,7 +30,9 @@
 //     invalid config, content type, custom host or body, and headers of 16 KiB or more, with the gateway's status and
 //     message
 //   - follows a config object: single, loadbalance, fallback and conditional targets, retries and timeouts
-//   - translates the provider's errors and adds the x-portkey-* response headers
+//   - adds the provider's name to errors on the endpoints that the gateway translates between providers (chat
+//     completions, messages, files and others), and proxies all other endpoints unchanged (models, rerank and others)
+//   - adds the x-portkey-* response headers
 //
 // The tests in the repository's interop directory send the same requests to both and list where the responses differ.
 //
@@ -166,8 +168,8 @@ func (g *Gateway) Requests() []Request {
 //     Authorization contains that key.
 //   - HEAD becomes GET. A request without a Content-Type has no body.
 //
-// It is called once for every attempt of a retry and every target of a fallback, but not for a request that the
-// gateway rejects. If it panics with [http.ErrAbortHandler], the gateway treats that as a provider that closes the
+// It is called once for every call to the provider, which includes retries and each target of a fallback, but not for
+// a request that the gateway rejects. If it panics with [http.ErrAbortHandler], the gateway treats that as a provider that closes the
 // connection.
 //
 // The default Content-Type of the handler's response is application/json. The gateway adds its x-portkey-* headers,

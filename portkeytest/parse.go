@@ -98,8 +98,8 @@ func (x *exchange) parseConfig(config, provider string) error {
 			"Or the x-portkey-config header should have a valid config with provider details in it.")
 	}
 
-	// The gateway has a message of its own for the old config format, which has "options". Remove them, so that
-	// Validate does not report them.
+	// The gateway rejects "options", which belong to the old config format, only after all other problems. Remove them,
+	// because Validate would report them as one of those.
 	hasOptions := isTruthy(members["options"])
 	delete(members, "options")
 	withoutOptions, _ := json.Marshal(value)

@@ -8,8 +8,7 @@ import (
 )
 
 // translateResponse changes a provider's response as the gateway does on the endpoints that it translates. It returns
-// an error if the gateway fails on the response. The requests under "Providers that fail" in newCorpus in interop/
-// compare it with the gateway.
+// a gateway exception if the body is not valid JSON.
 func (x *exchange) translateResponse(resp *http.Response, provider string) error {
 	e := x.endpoint
 	if e == nil || !e.supportedBy(provider) || e.unchangedFrom == "*" || inList(provider, e.unchangedFrom) {
@@ -80,8 +79,8 @@ func namesProvider(e *endpoint, provider string) bool {
 	return !inList(provider, "openai azure-openai x-ai") && !isSavedProvider(provider)
 }
 
-// An errorAsEOF ends without an error even if the provider's stream breaks off. On the endpoints that it translates,
-// the gateway hides a broken stream from the client ("stream that breaks off" in newCorpus in interop/).
+// An errorAsEOF ends without an error if the provider's stream breaks off: on the endpoints that it translates, the
+// gateway ends the stream to the client normally.
 type errorAsEOF struct{ io.ReadCloser }
 
 func (r errorAsEOF) Read(p []byte) (int, error) {
