@@ -55,8 +55,8 @@ const openAIAndAzure = "azure-openai openai"
 var translatedEndpoints = []endpoint{
 	{"POST", "chat/completions", "chatComplete", jsonBody, "", rejectRequest, ""},
 	{"POST", "completions", "complete", jsonBody, `ai21 anthropic anyscale azure-ai azure-openai cohere featherless-ai
-		fireworks-ai github huggingface lambda lepton modal nebius nextbit novita-ai openai palm stability-ai together-ai
-		triton workers-ai x-ai`, rejectRequest, ""},
+		fireworks-ai github huggingface lambda lepton modal nebius nextbit novita-ai openai palm stability-ai
+		together-ai triton workers-ai x-ai`, rejectRequest, ""},
 	{"POST", "embeddings", "embed", jsonBody, `ai21 anyscale azure-ai azure-openai cohere cometapi dashscope
 		fireworks-ai github google iointelligence jina kluster-ai mistral-ai nebius nomic ollama openai palm siliconflow
 		stability-ai together-ai upstage vertex-ai voyage workers-ai x-ai zhipu`, rejectRequest, "openai"},

@@ -169,8 +169,8 @@ func (g *Gateway) Requests() []Request {
 //   - HEAD becomes GET. A request without a Content-Type has no body.
 //
 // It is called once for every call to the provider, which includes retries and each target of a fallback, but not for
-// a request that the gateway rejects. If it panics with [http.ErrAbortHandler], the gateway treats that as a provider that closes the
-// connection.
+// a request that the gateway rejects. A handler that panics with [http.ErrAbortHandler] acts as a provider that closes
+// the connection.
 //
 // The default Content-Type of the handler's response is application/json. The gateway adds its x-portkey-* headers,
 // unless the handler has set them. On the endpoints that the gateway translates, it also adds the provider's name to
