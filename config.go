@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
+
+	"github.com/portkey-go/portkey/internal/configcheck"
 )
 
 // Config is a gateway config, which says what the gateway does with a call:
@@ -15,8 +20,7 @@ import (
 // [ConfigJSON] or a [ConfigObject]. Header x-portkey-config. It is documented at
 // https://portkey.ai/docs/api-reference/inference-api/config-object.
 type Config interface {
-	text() (text, fault string)
-	clone() Config // shares nothing with the caller
+	encode() (headerField, error)
 }
 
 // ConfigSlug names a config that is saved at Portkey: "cf-..." or "pc-...".
@@ -182,22 +186,21 @@ type CircuitBreaker struct {
 	Extra map[string]any `json:"-"` // what is newer than this library
 }
 
-// Validate says what the gateway would refuse about c: all of it, with the path
-// of each fault ("targets[1].strategy.mode"), in a [*HeaderError]. NewTransport
-// and RoundTrip call it. What only the hosted gateway knows (virtual keys,
-// "@slug" providers, further providers and keys) is let through.
+// Validate returns a [*HeaderError] that lists everything that the gateway would
+// refuse about c, each with its path ("targets[1].strategy.mode"). NewTransport
+// and RoundTrip call it. Virtual keys, "@slug" providers, and keys and providers
+// that only the hosted gateway knows are accepted.
 func (c ConfigObject) Validate() error {
-	if _, fault := c.text(); fault != "" {
-		return &HeaderError{strings.ToLower(keyConfig), fault}
-	}
-	return nil
+	_, err := c.encode()
+	return err
 }
 
-// plainConfig returns c as one of this package's types, not a pointer to one;
-// nil if it is another, which embeds a Config and would print what it holds.
+// plainConfig returns c as one of this package's types, and not as a pointer to
+// one. It returns nil for any other type: one that embeds a Config would print
+// what it holds.
 func plainConfig(c Config) Config {
 	switch c := c.(type) {
-	case ConfigSlug, ConfigJSON, ConfigObject:
+	case ConfigSlug, ConfigJSON, ConfigObject, encodedObject:
 		return c
 	case *ConfigSlug:
 		return *c
@@ -209,73 +212,108 @@ func plainConfig(c Config) Config {
 	return nil
 }
 
-func (c ConfigSlug) clone() Config { return c }
-func (c ConfigJSON) clone() Config { return c }
-
-func (c ConfigObject) clone() Config {
-	var own ConfigObject
-	if b, err := json.Marshal(c); err == nil {
-		json.Unmarshal(b, &own)
+// encodeField checks and encodes the Config of a Headers.
+func encodeField(c Config) (headerField, error) {
+	if c = plainConfig(c); c == nil {
+		return headerField{}, configError("must be a ConfigSlug, ConfigJSON or ConfigObject")
 	}
-	return own
+	return c.encode()
 }
 
-func (c ConfigSlug) text() (text, fault string) {
-	if !c.isSlug() {
-		return "", "is a slug that looks like JSON: use ConfigJSON"
+// encodeConfig checks and encodes a config that is given as text: a slug, or a
+// JSON object, which is left to the gateway to check.
+func encodeConfig(f *headerField) error {
+	if !isJSON(f.value) {
+		return nil
 	}
-	return string(c), ""
+	text, err := compactJSON(f.value)
+	if err != nil {
+		return err
+	}
+	var object map[string]any
+	if json.Unmarshal([]byte(text), &object) != nil {
+		return errors.New("must be a JSON object")
+	}
+	f.value, f.portkeyHasCredential = text, configcheck.NamesProvider(object)
+	return nil
+}
+
+func configError(reason string) error { return &HeaderError{strings.ToLower(keyConfig), reason} }
+
+func (c ConfigSlug) encode() (headerField, error) {
+	if !c.isSlug() {
+		return headerField{}, configError("is a slug that looks like JSON: use ConfigJSON")
+	}
+	return newHeaderField(keyConfig, string(c))
 }
 
 func (c ConfigSlug) isSlug() bool { return !strings.ContainsAny(string(c), "{}[]\"") }
 
-func (c ConfigJSON) text() (text, fault string) {
+func (c ConfigJSON) encode() (headerField, error) {
 	if !isJSON(string(c)) {
-		return "", "is not a JSON object"
+		return headerField{}, configError("must be a JSON object")
 	}
-	return string(c), ""
+	return newHeaderField(keyConfig, string(c))
 }
 
-func (c ConfigObject) text() (text, fault string) {
+// encode marshals c once and parses the result once, to check it.
+func (c ConfigObject) encode() (headerField, error) {
 	b, err := json.Marshal(c)
-	if err != nil {
-		// The error itself may show a value.
-		return "", "cannot be encoded: it has a key in Extra beside its field, a value that is no JSON, or over 1000 targets"
+	if err != nil { // whose text may contain a value
+		return headerField{}, configError("cannot be encoded: it has a key in Extra that has a field, " +
+			"a value that JSON does not have, or more than 1000 targets")
 	}
-	if notUTF8.Match(b) {
-		return "", "has text that is not UTF-8"
-	}
-	var object map[string]any
-	if err := json.Unmarshal(b, &object); err != nil {
-		return "", "cannot be read again as JSON" // a number beyond float64
-	}
-	return string(b), strings.Join(configFaults(object), "; ")
-}
-
-// notUTF8 finds what encoding/json puts in the place of such text. U+FFFD itself
-// it leaves as it is.
-var notUTF8 = regexp.MustCompile(`(^|[^\\])(\\\\)*\\ufffd`)
-
-// isJSON tells a config object from a slug.
-func isJSON(text string) bool {
-	return strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{")
-}
-
-// configWire returns the form in which x-portkey-config carries text: a slug as
-// it is, an object compact and in ASCII. holds says that the object itself names
-// whose credential is used: then the client's own must not be sent along.
-func configWire(text string) (wire string, holds bool, fault string) {
-	if !isJSON(text) {
-		return text, false, ""
-	}
-	if wire, fault = jsonWire(text); fault != "" {
-		return "", false, fault
+	if hasReplacement(b) {
+		return headerField{}, configError("contains text that is not UTF-8")
 	}
 	var object map[string]any
-	if json.Unmarshal([]byte(wire), &object) != nil {
-		return "", false, "is not a JSON object"
+	if json.Unmarshal(b, &object) != nil {
+		return headerField{}, configError("contains a number that is too large")
 	}
-	return wire, isHeld(object) || truthy(object["provider"]) || object["targets"] != nil, ""
+	if faults := configcheck.Check(object); len(faults) > 0 {
+		return headerField{}, configError(joinFaults(faults))
+	}
+	return headerField{
+		key:                  keyConfig,
+		value:                asciiJSON(string(b)),
+		isPortkey:            true,
+		portkeyHasCredential: configcheck.NamesProvider(object),
+	}, nil
+}
+
+// joinFaults returns the first 20 faults as text.
+func joinFaults(faults []configcheck.Fault) string {
+	const most = 20
+	var text strings.Builder
+	for i, f := range faults {
+		if i == most {
+			fmt.Fprintf(&text, "; and %d more", len(faults)-most)
+			break
+		}
+		if i > 0 {
+			text.WriteString("; ")
+		}
+		text.WriteString(f.String())
+	}
+	return text.String()
+}
+
+// invalidUTF8 matches the escape that encoding/json writes for invalid UTF-8. It
+// does not escape a valid U+FFFD.
+var invalidUTF8 = regexp.MustCompile(`(^|[^\\])(\\\\)*\\ufffd`)
+
+func hasReplacement(b []byte) bool {
+	return bytes.Contains(b, []byte(`\ufffd`)) && invalidUTF8.Match(b)
+}
+
+// An encodedObject is the JSON of a ConfigObject: the copy that a context keeps.
+type encodedObject string
+
+func (e encodedObject) encode() (headerField, error) { return newHeaderField(keyConfig, string(e)) }
+
+func (e encodedObject) decode() (c ConfigObject) {
+	json.Unmarshal([]byte(e), &c) // no error: it was marshaled from a ConfigObject
+	return c
 }
 
 // MarshalJSON returns c itself, compacted.
@@ -286,14 +324,12 @@ func (c ConfigJSON) MarshalJSON() ([]byte, error) {
 	return []byte(c), nil
 }
 
-// Each struct of a config has an Extra, which takes part in its JSON.
-
-// MarshalJSON encodes c as the gateway reads it, keys sorted.
+// MarshalJSON encodes c as the gateway reads it, with sorted keys.
 func (c ConfigObject) MarshalJSON() ([]byte, error) {
 	if left := 1000; !c.countTargets(&left) {
 		return nil, errors.New("portkey: a config has more than 1000 targets") // or contains itself
 	}
-	return marshalFields(c, c.Extra)
+	return marshalPart(c)
 }
 
 func (c *ConfigObject) countTargets(left *int) bool {
@@ -305,92 +341,141 @@ func (c *ConfigObject) countTargets(left *int) bool {
 	return true
 }
 
-// UnmarshalJSON decodes a config. What has no field, or does not fit into it,
-// lands in Extra, with numbers as json.Number; Validate has an eye on that too.
+// UnmarshalJSON decodes a config. It decodes a key that has no field, or whose value
+// does not fit into the field, into Extra, with numbers as json.Number. Validate
+// checks those as well.
 func (c *ConfigObject) UnmarshalJSON(b []byte) error {
 	*c = ConfigObject{}
-	return unmarshalFields(b, c, &c.Extra)
+	return unmarshalPart(b, c, &c.Extra)
 }
 
-// MarshalJSON encodes s with its Extra.
-func (s Strategy) MarshalJSON() ([]byte, error) { return marshalFields(s, s.Extra) }
+// MarshalJSON encodes s, including Extra.
+func (s Strategy) MarshalJSON() ([]byte, error) { return marshalPart(s) }
 
-// UnmarshalJSON decodes as that of ConfigObject does.
+// UnmarshalJSON decodes like that of ConfigObject.
 func (s *Strategy) UnmarshalJSON(b []byte) error {
 	*s = Strategy{}
-	return unmarshalFields(b, s, &s.Extra)
+	return unmarshalPart(b, s, &s.Extra)
 }
 
-// MarshalJSON encodes c with its Extra.
-func (c Condition) MarshalJSON() ([]byte, error) { return marshalFields(c, c.Extra) }
+// MarshalJSON encodes c, including Extra.
+func (c Condition) MarshalJSON() ([]byte, error) { return marshalPart(c) }
 
-// UnmarshalJSON decodes as that of ConfigObject does.
+// UnmarshalJSON decodes like that of ConfigObject.
 func (c *Condition) UnmarshalJSON(b []byte) error {
 	*c = Condition{}
-	return unmarshalFields(b, c, &c.Extra)
+	return unmarshalPart(b, c, &c.Extra)
 }
 
-// MarshalJSON encodes c with its Extra.
-func (c Cache) MarshalJSON() ([]byte, error) { return marshalFields(c, c.Extra) }
+// MarshalJSON encodes c, including Extra.
+func (c Cache) MarshalJSON() ([]byte, error) { return marshalPart(c) }
 
-// UnmarshalJSON decodes as that of ConfigObject does.
+// UnmarshalJSON decodes like that of ConfigObject.
 func (c *Cache) UnmarshalJSON(b []byte) error {
 	*c = Cache{}
-	return unmarshalFields(b, c, &c.Extra)
+	return unmarshalPart(b, c, &c.Extra)
 }
 
-// MarshalJSON encodes r with its Extra.
-func (r Retry) MarshalJSON() ([]byte, error) { return marshalFields(r, r.Extra) }
+// MarshalJSON encodes r, including Extra.
+func (r Retry) MarshalJSON() ([]byte, error) { return marshalPart(r) }
 
-// UnmarshalJSON decodes as that of ConfigObject does.
+// UnmarshalJSON decodes like that of ConfigObject.
 func (r *Retry) UnmarshalJSON(b []byte) error {
 	*r = Retry{}
-	return unmarshalFields(b, r, &r.Extra)
+	return unmarshalPart(b, r, &r.Extra)
 }
 
-// MarshalJSON encodes c with its Extra.
-func (c CircuitBreaker) MarshalJSON() ([]byte, error) { return marshalFields(c, c.Extra) }
+// MarshalJSON encodes c, including Extra.
+func (c CircuitBreaker) MarshalJSON() ([]byte, error) { return marshalPart(c) }
 
-// UnmarshalJSON decodes as that of ConfigObject does.
+// UnmarshalJSON decodes like that of ConfigObject.
 func (c *CircuitBreaker) UnmarshalJSON(b []byte) error {
 	*c = CircuitBreaker{}
-	return unmarshalFields(b, c, &c.Extra)
+	return unmarshalPart(b, c, &c.Extra)
 }
 
-// marshalFields encodes the fields of a struct that are set, and extra, as one object.
-func marshalFields(v any, extra map[string]any) ([]byte, error) {
-	object := maps.Clone(extra)
-	if object == nil {
-		object = make(map[string]any)
-	}
-	for key, f := range jsonFields(reflect.ValueOf(v)) {
-		if f.IsZero() {
-			continue
-		}
-		if _, twice := extra[key]; twice {
-			return nil, errors.New("portkey: a config says " + key + " in its field and in Extra")
-		}
-		object[key] = f.Interface()
+// A part is a struct of a config. Its Extra is part of its JSON.
+type part interface{ extra() map[string]any }
+
+func (c ConfigObject) extra() map[string]any   { return c.Extra }
+func (s Strategy) extra() map[string]any       { return s.Extra }
+func (c Condition) extra() map[string]any      { return c.Extra }
+func (c Cache) extra() map[string]any          { return c.Extra }
+func (r Retry) extra() map[string]any          { return r.Extra }
+func (c CircuitBreaker) extra() map[string]any { return c.Extra }
+
+// marshalPart encodes p and its parts in one pass. If encoding/json called
+// MarshalJSON for each part, it would check and copy the inner ones again.
+func marshalPart(p part) ([]byte, error) {
+	object, err := objectOf(p)
+	if err != nil {
+		return nil, err
 	}
 	return json.Marshal(object)
 }
 
-// unmarshalFields decodes b into the fields of a struct, and into *extra what
-// they would not encode again as it was: unknown keys, zeros, other types.
-func unmarshalFields(b []byte, v any, extra *map[string]any) error {
+// objectOf returns the fields of p that are not zero, and its Extra.
+func objectOf(p part) (map[string]any, error) {
+	extra := p.extra()
+	object := make(map[string]any, len(extra)+8)
+	maps.Copy(object, extra)
+	value := reflect.Indirect(reflect.ValueOf(p))
+	for _, field := range jsonFields(value.Type()) {
+		f := value.Field(field.index)
+		if f.IsZero() {
+			continue
+		}
+		if _, ok := extra[field.key]; ok {
+			return nil, errors.New("portkey: a config has the key " + field.key + " in its field and in Extra")
+		}
+		var err error
+		switch v := f.Interface().(type) {
+		case part:
+			object[field.key], err = objectOf(v)
+		case []ConfigObject:
+			object[field.key], err = objectsOf(v)
+		case []Condition:
+			object[field.key], err = objectsOf(v)
+		default:
+			object[field.key] = v
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return object, nil
+}
+
+func objectsOf[P part](parts []P) (objects []map[string]any, err error) {
+	objects = make([]map[string]any, len(parts))
+	for i, p := range parts {
+		if objects[i], err = objectOf(p); err != nil {
+			return nil, err
+		}
+	}
+	return objects, nil
+}
+
+// unmarshalPart decodes b into the fields of a part. Into *extra it decodes
+// what the fields would not encode to the same JSON again: unknown keys, zero
+// values and values of another type.
+func unmarshalPart(b []byte, v any, extra *map[string]any) error {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(b, &object); err != nil || object == nil {
 		return errors.New("portkey: a part of the config is not a JSON object")
 	}
-	fields := jsonFields(reflect.ValueOf(v).Elem())
+	value := reflect.ValueOf(v).Elem()
+	fields := jsonFields(value.Type())
 	for key, raw := range object {
-		var value any
-		if err := decodeNumbers(raw, &value); err != nil {
+		var decoded any
+		if err := decodeNumbers(raw, &decoded); err != nil {
 			return err
 		}
-		if f, ok := fields[key]; ok {
-			once, err := json.Marshal(value) // of a key that is in it twice, the last: it decides alone
-			if err == nil && decodeNumbers(once, f.Addr().Interface()) == nil && !f.IsZero() && encodesAs(f, once) {
+		if i := slices.IndexFunc(fields, func(f jsonField) bool { return f.key == key }); i >= 0 {
+			f := value.Field(fields[i].index)
+			// If raw has a key twice, the last one counts: the field must not see the first.
+			unique, err := json.Marshal(decoded)
+			if err == nil && decodeNumbers(unique, f.Addr().Interface()) == nil && !f.IsZero() && encodesTo(f, unique) {
 				continue
 			}
 			f.SetZero()
@@ -398,32 +483,43 @@ func unmarshalFields(b []byte, v any, extra *map[string]any) error {
 		if *extra == nil {
 			*extra = make(map[string]any)
 		}
-		(*extra)[key] = value
+		(*extra)[key] = decoded
 	}
 	return nil
 }
 
-// encodesAs reports whether a field's JSON says the same as raw: a null in a list
-// of strings has become an empty one.
-func encodesAs(f reflect.Value, raw []byte) bool {
+// encodesTo reports whether a field encodes to the same JSON value as raw. A list
+// of strings does not, for example, if raw contains null.
+func encodesTo(f reflect.Value, raw []byte) bool {
 	b, err := json.Marshal(f.Interface())
-	var now, then any
-	return err == nil && json.Unmarshal(b, &now) == nil && json.Unmarshal(raw, &then) == nil && reflect.DeepEqual(now, then)
+	var encoded, want any
+	return err == nil && json.Unmarshal(b, &encoded) == nil && json.Unmarshal(raw, &want) == nil && reflect.DeepEqual(encoded, want)
 }
 
-// decodeNumbers is json.Unmarshal that keeps numbers as they are.
+// decodeNumbers is json.Unmarshal, except that it decodes numbers to json.Number.
 func decodeNumbers(b []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	return d.Decode(v)
 }
 
-func jsonFields(v reflect.Value) map[string]reflect.Value {
-	fields := make(map[string]reflect.Value, v.NumField())
-	for i := range v.NumField() {
-		if key := v.Type().Field(i).Tag.Get("json"); key != "-" {
-			fields[key] = v.Field(i)
+// A jsonField is a field of a part.
+type jsonField struct {
+	key   string
+	index int
+}
+
+var jsonFieldsCache sync.Map // of []jsonField, by reflect.Type
+
+func jsonFields(t reflect.Type) (fields []jsonField) {
+	if cached, ok := jsonFieldsCache.Load(t); ok {
+		return cached.([]jsonField)
+	}
+	for i := range t.NumField() {
+		if key := t.Field(i).Tag.Get("json"); key != "-" {
+			fields = append(fields, jsonField{key, i})
 		}
 	}
+	jsonFieldsCache.Store(t, fields)
 	return fields
 }

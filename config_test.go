@@ -279,44 +279,44 @@ func TestValidateReportsEveryProblemWithItsPath(t *testing.T) {
 		{"provider without a key", `{"provider":"openai"}`, []string{"the config needs"}},
 		{
 			"null and number instead of strings", `{"virtual_key":null,"prompt_id":5}`,
-			[]string{"prompt_id is not a string", "virtual_key is not a string"},
+			[]string{"prompt_id must be a string", "virtual_key must be a string"},
 		},
 		{"empty virtual key", `{"virtual_key":""}`, []string{"the config needs"}},
 		{
 			"null in lists", `{"retry":{"attempts":1,"on_status_codes":[null]},"forward_headers":[null]}`,
-			[]string{"forward_headers[0] is not a string", "retry.on_status_codes[0] is not a number"},
+			[]string{"forward_headers[0] must be a string", "retry.on_status_codes[0] must be a number"},
 		},
 		{
 			"default without its target",
 			`{"strategy":{"mode":"conditional","conditions":[],"default":"a"},` +
 				`"targets":[{"name":{},"virtual_key":"x"}]}`,
-			[]string{"targets[0].name is not a string", "strategy.default names no target"},
+			[]string{"targets[0].name must be a string", "strategy.default is not the name of a target"},
 		},
 		{
 			"over 20 problems",
 			`{"retry":{"attempts":1},"on_status_codes":[` + strings.Repeat(`"x",`, 29) + `"x"]}`,
 			append(slices.Repeat([]string{"on_status_codes["}, 20), "and 10 more"),
 		},
-		{"options", `{"cache":{"mode":"simple"},"options":[]}`, []string{"options is"}},
+		{"options", `{"cache":{"mode":"simple"},"options":[]}`, []string{"options belongs to"}},
 		{
 			"nested targets",
 			`{"strategy":{"mode":"fallback"},"targets":[{"provider":"openai","api_key":"k"},` +
 				`{"strategy":{"mode":"Fallback"},"targets":[{"weight":1},null]}]}`,
 			[]string{
-				"targets[1].strategy.mode is not one of", "targets[1].targets[0] needs",
-				"targets[1].targets[1] is not an object",
+				"targets[1].strategy.mode must be one of", "targets[1].targets[0] needs",
+				"targets[1].targets[1] must be an object",
 			},
 		},
 		{
 			"empty parts", `{"strategy":{},"targets":[],"retry":{},"cache":{"max_age":"1"},"weight":"1"}`,
 			[]string{
-				"cache.mode is missing", "cache.max_age is not a number", "retry.attempts is missing",
-				"strategy.mode is missing", "weight is not a number", "targets is empty",
+				"cache.mode is missing", "cache.max_age must be a number", "retry.attempts is missing",
+				"strategy.mode is missing", "weight must be a number", "targets must not be empty",
 			},
 		},
 		{
 			"strategy without targets", `{"strategy":{"mode":"fallback"},"cache":{"mode":"simple"}}`,
-			[]string{"targets is empty"},
+			[]string{"targets must not be empty"},
 		},
 		{
 			"target without a provider",
@@ -326,11 +326,11 @@ func TestValidateReportsEveryProblemWithItsPath(t *testing.T) {
 		{
 			"no target with a weight",
 			`{"strategy":{"mode":"loadbalance"},"targets":[{"virtual_key":"vk","weight":0}]}`,
-			[]string{"targets have no weight"},
+			[]string{"targets must not all have weight 0"},
 		},
 		{
 			"provider in another case", `{"provider":"OpenAI","api_key":1}`,
-			[]string{"api_key is not a string", "provider is not"},
+			[]string{"api_key must be a string", "provider must be"},
 		},
 		{
 			"Vertex AI without a region", `{"provider":"vertex-ai","api_key":"k"}`,
@@ -343,10 +343,10 @@ func TestValidateReportsEveryProblemWithItsPath(t *testing.T) {
 				`"aws_region":1,"vertex_service_account_json":{"a":1},"input_guardrails":["a",{}],` +
 				`"after_request_hooks":[1]}`,
 			[]string{
-				"after_request_hooks[0] is not an object", "aws_region is not a string", "custom_host has no scheme",
-				"forward_headers is not a list", "input_guardrails is neither", "on_status_codes[0] is not a number",
-				"request_timeout is not a number", "strict_open_ai_compliance is not",
-				"vertex_service_account_json is not",
+				"after_request_hooks[0] must be an object", "aws_region must be a string", "custom_host must start with",
+				"forward_headers must be a list", "input_guardrails must be", "on_status_codes[0] must be a number",
+				"request_timeout must be a number", "strict_open_ai_compliance must be",
+				"vertex_service_account_json must be",
 			},
 		},
 		{
@@ -356,14 +356,14 @@ func TestValidateReportsEveryProblemWithItsPath(t *testing.T) {
 				`{"query":{"$and":[{"params.x":{"$like":1}}]},"then":"a"}]},` +
 				`"targets":[{"name":"a","virtual_key":"vk"}]}`,
 			[]string{
-				"strategy.conditions[0].query has an operator", "strategy.conditions[1].query is missing",
-				"strategy.conditions[2].query.$and[0] has an operator",
-				"strategy.conditions[0].then names no target", "strategy.default names no target",
+				"strategy.conditions[0].query has an unknown operator", "strategy.conditions[1].query is missing",
+				"strategy.conditions[2].query.$and[0] has an unknown operator",
+				"strategy.conditions[0].then is not the name of a target", "strategy.default is not the name of a target",
 			},
 		},
 		{
 			"no conditions", `{"strategy":{"mode":"conditional"},"targets":[{"virtual_key":"vk"}]}`,
-			[]string{"strategy.conditions is missing", "strategy.default names no target"},
+			[]string{"strategy.conditions is missing", "strategy.default is not the name of a target"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

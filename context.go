@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -17,8 +20,8 @@ func WithTrace(ctx context.Context, id string) context.Context {
 	}
 	ctx, c := derive(ctx)
 	c.traceID = id
-	if fault := valueFault(id); fault != "" {
-		c.fail(&HeaderError{"x-portkey-trace-id", fault})
+	if err := checkValue(id); err != nil {
+		c.fail(&HeaderError{strings.ToLower(keyTraceID), err.Error()})
 	}
 	return ctx
 }
@@ -40,7 +43,7 @@ func WithMetadata(ctx context.Context, m Metadata) context.Context {
 	if err != nil {
 		c.fail(err)
 	}
-	c.metadata = mergePairs(c.metadata, pairs)
+	c.metadata = mergeMetadata(c.metadata, pairs)
 	return ctx
 }
 
@@ -52,37 +55,41 @@ func WithMetadata(ctx context.Context, m Metadata) context.Context {
 // [*HeaderError], before anything is sent.
 func WithHeaders(ctx context.Context, h Headers) context.Context {
 	ctx, c := derive(ctx)
-	inner, err := newLayer(&h)
+	a := &arguments{h, c.arguments}
+	inner, err := newHeaderSet(&a.headers)
 	if err != nil {
 		c.fail(err)
 		return ctx
 	}
-	c.layer = inner.over(c.layer)
-	merged := new(Headers)
-	if c.headers != nil {
-		merged.merge(c.headers)
-	}
-	merged.merge(&h)
-	c.headers = merged
+	config, _ := inner.get(keyConfig)
+	a.headers.detach(config.value)
+	c.arguments = a
+	inner.inherit(&c.headerSet)
+	c.headerSet = inner
 	return ctx
 }
 
-// HeadersFromContext returns what the contexts up to ctx say together. It shares
-// nothing with them.
+// HeadersFromContext returns the merged values of all With functions up to ctx. It
+// shares no memory with the context.
 func HeadersFromContext(ctx context.Context) Headers {
-	var h Headers
 	c := callFrom(ctx)
-	if c.headers != nil {
-		h.merge(c.headers)
+	var chain []*arguments // innermost first
+	for a := c.arguments; a != nil; a = a.outer {
+		chain = append(chain, a)
 	}
+	var h Headers
+	for _, a := range slices.Backward(chain) {
+		h.merge(&a.headers)
+	}
+	// WithTrace and WithMetadata set these as well.
 	h.TraceID, h.Metadata = c.traceID, nil
-	delete(h.Extra, keyTrace)
+	delete(h.Extra, keyTraceID)
 	delete(h.Extra, keyMetadata)
-	for _, p := range c.metadata {
-		if h.Metadata == nil {
-			h.Metadata = make(Metadata, len(c.metadata))
+	if len(c.metadata) > 0 {
+		h.Metadata = make(Metadata, len(c.metadata))
+		for _, p := range c.metadata {
+			h.Metadata[p.key] = p.value
 		}
-		h.Metadata[p.key] = p.value
 	}
 	return h
 }
@@ -98,14 +105,19 @@ func WithResponseInfo(ctx context.Context, info *ResponseInfo) context.Context {
 	return ctx
 }
 
-// A call is what the With functions said, in all contexts up to this one, so that
-// one look-up finds everything. It is not changed after the With function that
-// made it.
+// A call holds the values of all With functions up to a context, so that one
+// lookup finds them. It is immutable once the With function that made it returns.
 type call struct {
-	layer
-	headers *Headers // the merged arguments of WithHeaders, for HeadersFromContext
-	info    *ResponseInfo
-	err     error // the first value that cannot be sent
+	headerSet
+	arguments *arguments // for HeadersFromContext
+	info      *ResponseInfo
+	err       error // of the first value that cannot be sent
+}
+
+// arguments are the argument of one WithHeaders, as a copy, and of those around it.
+type arguments struct {
+	headers Headers
+	outer   *arguments
 }
 
 // A callContext carries a call. The call is behind a pointer because fmt, given
@@ -126,7 +138,7 @@ func callFrom(ctx context.Context) *call {
 	return &noCall
 }
 
-// derive returns a context with a call that begins as that of ctx.
+// derive returns a context with a copy of ctx's call, which the caller may change.
 func derive(ctx context.Context) (context.Context, *call) {
 	both := new(struct { // one allocation
 		ctx  callContext
@@ -135,6 +147,18 @@ func derive(ctx context.Context) (context.Context, *call) {
 	both.call = *callFrom(ctx)
 	both.ctx = callContext{ctx, &both.call}
 	return &both.ctx, &both.call
+}
+
+// recordResponse tells the caller what the gateway reported about the call. A nil
+// resp is that of a call that failed.
+func (c *call) recordResponse(resp *http.Response) {
+	if c.info == nil {
+		return
+	}
+	*c.info = ResponseInfo{}
+	if resp != nil {
+		*c.info = ParseResponse(resp.Header)
+	}
 }
 
 func (c *call) fail(err error) {

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-retryablehttp"
 	"github.com/portkey-go/portkey"
 )
 
@@ -776,16 +777,91 @@ func TestConcurrentCallsGetTheirOwnHeadersAndResponseInfo(t *testing.T) {
 	wg.Wait()
 }
 
-func TestDefaultTransportIsLookedUpAtEachRequest(t *testing.T) { // not parallel: it replaces http.DefaultTransport
-	tr := newTransport(t, nil, portkey.Options{BaseURL: "http://gw.example"})
-	defer func(old http.RoundTripper) { http.DefaultTransport = old }(http.DefaultTransport)
+// replaceDefaultTransport sets http.DefaultTransport for the rest of the test,
+// which must not be parallel.
+func replaceDefaultTransport(t *testing.T, rt http.RoundTripper) {
+	t.Helper()
+	old := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = old })
+	http.DefaultTransport = rt
+}
+
+func TestTransportsWithoutABaseShareConnections(t *testing.T) {
+	replaceDefaultTransport(t, loopback) // so that no other test uses the clone
+	const calls = 50                     // at a time; net/http keeps 2 connections
+	arrived := make(chan struct{})
+	var waiting sync.WaitGroup
+	connections := make(map[string]bool)
+	var mu sync.Mutex
+	s := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		connections[r.RemoteAddr] = true
+		mu.Unlock()
+		arrived <- struct{}{}
+		waiting.Wait()
+	})
+	bases := map[string]func() http.RoundTripper{
+		"nil":                    func() http.RoundTripper { return nil },
+		"NewRetryTransport(nil)": func() http.RoundTripper { return portkey.NewRetryTransport(nil) },
+		"retryablehttp": func() http.RoundTripper {
+			return &retryablehttp.RoundTripper{Client: &retryablehttp.Client{HTTPClient: &http.Client{}, CheckRetry: portkey.RetryPolicy}}
+		},
+	}
+	for name, base := range bases {
+		c := &http.Client{Transport: newTransport(t, base(), portkey.Options{BaseURL: s.URL})}
+		waiting.Add(1)
+		var done sync.WaitGroup
+		for range calls {
+			done.Add(1)
+			go func() {
+				defer done.Done()
+				resp, err := c.Do(newRequest(t, t.Context(), "GET", s.URL, ""))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close()
+			}()
+		}
+		for range calls {
+			<-arrived
+		}
+		waiting.Done()
+		done.Wait()
+		if len(connections) != calls {
+			t.Errorf("base %s: got %d connections so far, want %d", name, len(connections), calls)
+		}
+	}
+	(&http.Client{Transport: newTransport(t, nil, portkey.Options{BaseURL: s.URL})}).CloseIdleConnections()
+}
+
+func TestTransportMayBecomeHTTPDefaultTransport(t *testing.T) {
+	for name, base := range map[string]http.RoundTripper{"nil": nil, "NewRetryTransport(nil)": portkey.NewRetryTransport(nil)} {
+		t.Run("base "+name, func(t *testing.T) {
+			s := newServer(t, nil)
+			replaceDefaultTransport(t, newTransport(t, base, portkey.Options{BaseURL: s.URL}))
+			resp, err := http.Get(openAIChat)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if n := len(s.all()); n != 1 {
+				t.Errorf("got %d requests, want 1", n)
+			}
+		})
+	}
+}
+
+func TestDefaultTransportOfAnotherTypeIsUsedItself(t *testing.T) {
 	base := new(idleCloser)
-	http.DefaultTransport = base
+	replaceDefaultTransport(t, base)
+	tr := newTransport(t, nil, portkey.Options{BaseURL: "http://gw.example"})
+	http.DefaultTransport = notCalled(t) // a later value does not count
 	if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", "http://gw.example", "")); err != nil {
 		t.Error(err)
 	}
 	if n := len(base.all()); n != 1 {
-		t.Errorf("got %d requests to the replaced transport, want 1", n)
+		t.Errorf("got %d requests, want 1", n)
 	}
 	(&http.Client{Transport: tr}).CloseIdleConnections()
 	if base.closed != 1 {

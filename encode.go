@@ -3,6 +3,7 @@ package portkey
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"reflect"
@@ -12,29 +13,56 @@ import (
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/portkey-go/portkey/internal/configcheck"
 )
 
-// A param is one field of Headers. The table of them, read off the struct's
-// tags, is all that the code knows about the single headers: encoding, merging
-// and redacting go through it.
-type param struct {
+// A parameter is one row of the header table: all that is known about one header
+// of Portkey. The table is read off the tags and types of the fields of Headers.
+type parameter struct {
 	name   string // as Portkey documents it, in lower case
-	key    string // as net/http spells it
-	secret bool
-	index  []int // where the field is in Headers
+	key    string // canonical
+	secret bool   // never printed
+	list   bool   // comma-separated, possibly in several lines
+	encode encoder
+	index  []int // of the field in Headers
 }
 
-var params = paramsOf(reflect.TypeFor[Headers](), nil)
+var (
+	parameters      = parametersOf(reflect.TypeFor[Headers](), nil)
+	parametersByKey = func() map[string]*parameter {
+		byKey := make(map[string]*parameter)
+		for i := range parameters {
+			byKey[parameters[i].key] = &parameters[i]
+		}
+		return byKey
+	}()
+)
 
-func paramsOf(t reflect.Type, index []int) (all []param) {
+func parametersOf(t reflect.Type, index []int) (all []parameter) {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		at := append(slices.Clone(index), i)
-		if name, flag, _ := strings.Cut(f.Tag.Get("header"), ","); name != "" {
-			all = append(all, param{name, http.CanonicalHeaderKey(name), flag == "secret", at})
-		} else if f.Type.Kind() == reflect.Struct {
-			all = append(all, paramsOf(f.Type, at)...)
+		index := append(slices.Clone(index), i)
+		name, option, _ := strings.Cut(f.Tag.Get("header"), ",")
+		if name == "" {
+			if f.Type.Kind() == reflect.Struct {
+				all = append(all, parametersOf(f.Type, index)...)
+			}
+			continue
 		}
+		key := http.CanonicalHeaderKey(name)
+		p := parameter{
+			name:   name,
+			key:    key,
+			secret: option == "secret" || f.Type == reflect.TypeFor[Config](), // a config may hold keys
+			list:   f.Type == reflect.TypeFor[[]string](),
+			encode: encoders[key],
+			index:  index,
+		}
+		if p.list && p.encode == nil {
+			p.encode = checkNames
+		}
+		all = append(all, p)
 	}
 	return all
 }
@@ -44,147 +72,211 @@ const (
 	keyPrefix         = "X-Portkey-"
 	keyAPIKey         = "X-Portkey-Api-Key"
 	keyAuthorization  = "Authorization"
-	keyAzureAuth      = "X-Portkey-Azure-Auth-Mode"
-	keyAzureKey       = "Api-Key"
+	keyAzureAuthMode  = "X-Portkey-Azure-Auth-Mode"
 	keyAzureToken     = "X-Portkey-Azure-Ad-Token"
-	keyAzureVersion   = "X-Portkey-Azure-Api-Version"
-	keyBeta           = "X-Portkey-Beta"
 	keyConfig         = "X-Portkey-Config"
 	keyCustomHost     = "X-Portkey-Custom-Host"
+	keyForceRefresh   = "X-Portkey-Cache-Force-Refresh"
 	keyForward        = "X-Portkey-Forward-Headers"
 	keyMetadata       = "X-Portkey-Metadata"
 	keyParentSpan     = "X-Portkey-Parent-Span-Id"
 	keyProvider       = "X-Portkey-Provider"
-	keyRefresh        = "X-Portkey-Cache-Force-Refresh"
-	keySensitive      = "X-Portkey-Sensitive-Headers"
+	keyRequestTimeout = "X-Portkey-Request-Timeout"
 	keyServiceAccount = "X-Portkey-Vertex-Service-Account-Json"
-	keyTimeout        = "X-Portkey-Request-Timeout"
-	keyTrace          = "X-Portkey-Trace-Id"
+	keyTraceID        = "X-Portkey-Trace-Id"
+	keyTraceparent    = "Traceparent"
 	keyUploadSize     = "X-Portkey-File-Upload-Size"
 	keyVirtualKey     = "X-Portkey-Virtual-Key"
 )
 
 // credentialKeys are the headers in which clients send a provider's credential.
-var credentialKeys = []string{keyAuthorization, keyAzureKey, "X-Api-Key", "X-Goog-Api-Key"}
+var credentialKeys = [...]string{keyAuthorization, "Api-Key", "X-Api-Key", "X-Goog-Api-Key"}
 
-// knownKeys are the headers that have a field, or are a credential.
-var knownKeys = func() map[string]bool {
-	keys := make(map[string]bool)
-	for _, p := range params {
-		keys[p.key] = true
-	}
-	for _, key := range credentialKeys {
-		keys[key] = true
-	}
-	return keys
-}()
+// credentialIndex returns the index of key in credentialKeys, or -1.
+func credentialIndex(key string) int { return slices.Index(credentialKeys[:], key) }
 
-// isPortkey reports whether key is an x-portkey-* header, in any spelling.
+// isCanonical reports whether http.CanonicalHeaderKey would return key unchanged.
+// It takes a fifth of the time. It may report false for an invalid key.
+func isCanonical(key string) bool {
+	previous := byte('-')
+	for i := range len(key) {
+		c := key[i]
+		isLower, isUpper := 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z'
+		if previous == '-' && isLower || previous != '-' && isUpper {
+			return false
+		}
+		previous = c
+	}
+	return true
+}
+
+// isPortkey reports whether key, in any spelling, is that of an x-portkey-* header.
 func isPortkey(key string) bool {
 	return len(key) >= len(keyPrefix) && strings.EqualFold(key[:len(keyPrefix)], keyPrefix)
 }
 
-// A layer is one level of Headers, checked and as it goes on the wire.
-type layer struct {
+// A headerSet holds the parameters of one level of precedence, checked and
+// encoded: the request, its context, or Options.
+type headerSet struct {
 	traceID  string
-	metadata []pair
-	lines    []line // all the rest
+	metadata []metadataPair
+	fields   []headerField // all other headers
+
+	// setsProvider reports whether a field decides which provider is called.
+	setsProvider bool
 }
 
-type line struct {
-	key   string // canonical
-	value string // "": not sent, and nothing from a lower level either
-	holds bool   // with this line, Portkey holds the provider's credential
+// A headerField is one header, as it is sent.
+type headerField struct {
+	key       string // canonical
+	value     string // "": the header is not sent, and lower levels are overridden
+	isPortkey bool   // the key is that of an x-portkey-* header
+
+	// portkeyHasCredential reports that this header makes Portkey use a credential
+	// of its own, and not the client's.
+	portkeyHasCredential bool
 }
 
-func (l *layer) line(key string) (line, bool) {
-	for _, l := range l.lines {
-		if l.key == key {
-			return l, true
+// get returns the field with the given key.
+func (s *headerSet) get(key string) (headerField, bool) {
+	for i := range s.fields {
+		if s.fields[i].key == key {
+			return s.fields[i], true
 		}
 	}
-	return line{}, false
+	return headerField{}, false
 }
 
-// newLayer checks and encodes h.
-func newLayer(h *Headers) (l layer, err error) {
-	if l.metadata, err = newMetadata(h.Metadata); err != nil {
-		return l, err
+func (s *headerSet) has(key string) bool { _, ok := s.get(key); return ok }
+
+// newHeaderSet checks and encodes h.
+func newHeaderSet(h *Headers) (s headerSet, err error) {
+	if s.metadata, err = newMetadata(h.Metadata); err != nil {
+		return s, err
 	}
-	v := reflect.ValueOf(h).Elem()
-	for _, p := range params {
-		f := v.FieldByIndex(p.index)
-		if !isSet(f) || p.key == keyMetadata {
+	for p, f := range h.set {
+		if p.key == keyMetadata {
 			continue
 		}
-		text, fault := encode(f)
-		if fault != "" {
-			return l, &HeaderError{p.name, fault}
+		if c, ok := f.Interface().(Config); ok {
+			var field headerField
+			if field, err = encodeField(c); err == nil {
+				err = s.addField(field)
+			}
+		} else {
+			err = s.add(p.key, fieldText(f))
 		}
-		if err := l.add(p.key, text); err != nil {
-			return l, err
+		if err != nil {
+			return s, err
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.Extra)) {
-		key, text := http.CanonicalHeaderKey(name), h.Extra[name]
-		if fault := nameFault(name); fault != "" {
-			return l, &HeaderError{"Extra", fault}
+		key, value := http.CanonicalHeaderKey(name), h.Extra[name]
+		if err := checkName(name); err != nil {
+			return s, &HeaderError{"Extra", err.Error()}
 		}
 		if reserved[key] {
-			return l, &HeaderError{strings.ToLower(key), "cannot be set: net/http writes it"}
+			return s, &HeaderError{strings.ToLower(key), "cannot be set: net/http writes it"}
 		}
-		if text == "" {
+		if value == "" {
 			continue
 		}
-		if err := l.add(key, text); err != nil {
-			return l, err
+		if err := s.add(key, value); err != nil {
+			return s, err
 		}
 	}
-	return l, nil
+	return s, nil
 }
 
-func (l *layer) add(key, text string) error {
-	_, twice := l.line(key)
-	if twice || key == keyTrace && l.traceID != "" || key == keyMetadata && l.metadata != nil {
-		return &HeaderError{strings.ToLower(key), "is set twice: by its field and in Extra, or there in two spellings"}
-	}
+// add checks and encodes a value, and adds it to s.
+func (s *headerSet) add(key, value string) error {
 	if key == keyMetadata {
+		if s.metadata != nil {
+			return errSetTwice(key)
+		}
 		var err error
-		l.metadata, err = parseMetadata(text)
+		s.metadata, err = parseMetadata(value)
 		return err
 	}
-	ln, err := newLine(key, text)
+	f, err := newHeaderField(key, value)
 	if err != nil {
 		return err
 	}
-	if key == keyTrace {
-		l.traceID = ln.value
-	} else {
-		l.lines = append(l.lines, ln)
+	return s.addField(f)
+}
+
+func (s *headerSet) addField(f headerField) error {
+	switch {
+	case s.has(f.key) || f.key == keyTraceID && s.traceID != "":
+		return errSetTwice(f.key)
+	case f.key == keyTraceID:
+		s.traceID = f.value
+	default:
+		s.fields = append(s.fields, f)
+		isSlug := f.key == keyConfig && !isJSON(f.value)
+		s.setsProvider = s.setsProvider || f.portkeyHasCredential || f.key == keyProvider || isSlug
 	}
 	return nil
 }
 
-// over returns l over outer.
-func (l layer) over(outer layer) layer {
-	if l.traceID == "" {
-		l.traceID = outer.traceID
-	}
-	l.metadata = mergePairs(outer.metadata, l.metadata)
-	if len(l.lines) == 0 {
-		l.lines = outer.lines
-	} else if len(outer.lines) > 0 {
-		inner := l
-		for _, ln := range outer.lines {
-			if _, set := inner.line(ln.key); !set {
-				l.lines = append(l.lines, ln)
-			}
-		}
-	}
-	return l
+func errSetTwice(key string) error {
+	return &HeaderError{strings.ToLower(key), "is set twice: by its field and in Extra, or in Extra in two spellings"}
 }
 
-// isSet reports whether a field says anything.
+// all yields all headers of s, without those of other levels.
+func (s *headerSet) all(yield func(key, value string) bool) {
+	for _, f := range s.fields {
+		if f.value != "" && !yield(f.key, f.value) {
+			return
+		}
+	}
+	if s.traceID != "" && !yield(keyTraceID, s.traceID) {
+		return
+	}
+	if len(s.metadata) > 0 {
+		yield(keyMetadata, encodeMetadata(s.metadata))
+	}
+}
+
+// inherit adds what outer sets and s does not.
+func (s *headerSet) inherit(outer *headerSet) {
+	if s.traceID == "" {
+		s.traceID = outer.traceID
+	}
+	s.metadata = mergeMetadata(outer.metadata, s.metadata)
+	s.setsProvider = s.setsProvider || outer.setsProvider
+	if len(s.fields) == 0 {
+		s.fields = outer.fields
+		return
+	}
+	inner := *s
+	for _, f := range outer.fields {
+		if !inner.has(f.key) {
+			s.fields = append(s.fields, f)
+		}
+	}
+}
+
+// set yields the fields of h that have a value to send.
+func (h *Headers) set(yield func(*parameter, reflect.Value) bool) {
+	v := reflect.ValueOf(h).Elem()
+	unset := -1 // the index of a group without any value
+	for i := range parameters {
+		p := &parameters[i]
+		group := p.index[0]
+		if isFirst := len(p.index) > 1 && p.index[1] == 0; isFirst && v.Field(group).IsZero() {
+			unset = group
+		}
+		if group == unset {
+			continue
+		}
+		if f := v.FieldByIndex(p.index); isSet(f) && !yield(p, f) {
+			return
+		}
+	}
+}
+
+// isSet reports whether a field of Headers has a value to send.
 func isSet(f reflect.Value) bool {
 	switch f.Kind() {
 	case reflect.Interface: // a Config, or a pointer to one
@@ -201,152 +293,197 @@ func isSet(f reflect.Value) bool {
 	return !f.IsZero()
 }
 
-// encode returns a field's value as text. Whether the gateway takes it, newLine says.
-func encode(f reflect.Value) (text, fault string) {
+// fieldText returns the value of a field as text.
+func fieldText(f reflect.Value) string {
 	switch v := f.Interface().(type) {
 	case string:
-		return v, ""
+		return v
 	case *bool:
-		return strconv.FormatBool(*v), ""
+		return strconv.FormatBool(*v)
 	case int64:
-		return strconv.FormatInt(v, 10), ""
+		return strconv.FormatInt(v, 10)
 	case time.Duration:
-		// Up, so that no timeout is shortened, and none becomes 0, which is none.
+		// Round up: 0 would disable the timeout.
 		ms := v / time.Millisecond
 		if v%time.Millisecond > 0 {
 			ms++
 		}
-		return strconv.FormatInt(int64(ms), 10), ""
+		return strconv.FormatInt(int64(ms), 10)
 	case []string:
-		return strings.Join(v, ","), ""
-	case Config:
-		if c := plainConfig(v); c != nil {
-			return c.text()
-		}
-		return "", "is not a ConfigSlug, ConfigJSON or ConfigObject"
+		return strings.Join(v, ",")
 	}
-	panic("portkey: no encoding for a field of type " + f.Type().String())
+	panic("portkey: a field of Headers has the unsupported type " + f.Type().String())
 }
 
-// newLine checks a value for the header key, and gives it its form on the wire.
-func newLine(key, value string) (line, error) {
-	l := line{key: key, value: value}
-	fault := ""
-	switch key {
-	case keyVirtualKey:
-		l.holds = true
-	case keyProvider:
-		l.holds = strings.HasPrefix(value, "@")
-	case keyConfig:
-		l.value, l.holds, fault = configWire(value)
-	case keyCustomHost:
-		fault = customHostFault(value)
-	case keyBeta, keyForward, keySensitive:
-		fault = listFault(key, value)
-	case keyRefresh:
-		switch strings.ToLower(value) {
-		case "true":
-			l.value = "true"
-		case "false":
-			l.value = "" // even that would refresh
-		default:
-			fault = "is neither true nor false"
-		}
-	case keyServiceAccount:
-		l.value, fault = jsonWire(value)
-	case keyTimeout:
-		if ms, err := strconv.Atoi(value); err != nil || ms < 1 || ms > 1<<31-1 {
-			fault = "is not 1 to 2147483647 milliseconds"
-		}
-	case keyUploadSize:
-		if n, err := strconv.ParseInt(value, 10, 64); err != nil || n < 1 {
-			fault = "is not a number of bytes"
-		}
+// newHeaderField checks and encodes a value.
+func newHeaderField(key, value string) (headerField, error) {
+	f := headerField{key: key, value: value, isPortkey: isPortkey(key)}
+	var err error
+	if p := parametersByKey[key]; p != nil && p.encode != nil {
+		err = p.encode(&f)
 	}
-	if fault == "" {
-		fault = valueFault(l.value)
+	if err == nil {
+		err = checkValue(f.value)
 	}
-	if fault != "" {
-		return line{}, &HeaderError{strings.ToLower(key), fault}
+	if err != nil {
+		return headerField{}, &HeaderError{strings.ToLower(key), err.Error()}
 	}
-	return l, nil
+	return f, nil
 }
 
-// reserved are the headers that net/http writes itself, or that frame a message.
+// An encoder checks the value of a field and replaces it by its encoded form. The
+// error does not contain the value.
+type encoder func(f *headerField) error
+
+// encoders are the headers whose values need more than checkValue. Lists without
+// an entry have checkNames.
+var encoders = map[string]encoder{
+	keyConfig:         encodeConfig,
+	keyCustomHost:     func(f *headerField) error { return configcheck.CheckCustomHost(f.value) },
+	keyForceRefresh:   encodeForceRefresh,
+	keyForward:        checkForwardHeaders,
+	keyProvider:       func(f *headerField) error { f.portkeyHasCredential = isSavedProvider(f.value); return nil },
+	keyRequestTimeout: checkRequestTimeout,
+	keyServiceAccount: encodeServiceAccount,
+	keyUploadSize:     checkUploadSize,
+	keyVirtualKey:     func(f *headerField) error { f.portkeyHasCredential = true; return nil },
+}
+
+// encodeForceRefresh omits false: the gateway refreshes the cache whatever the
+// value of the header is.
+func encodeForceRefresh(f *headerField) error {
+	switch strings.ToLower(f.value) {
+	case "true":
+		f.value = "true"
+	case "false":
+		f.value = ""
+	default:
+		return errors.New("must be true or false")
+	}
+	return nil
+}
+
+func encodeServiceAccount(f *headerField) (err error) {
+	f.value, err = compactJSON(f.value)
+	return err
+}
+
+func checkRequestTimeout(f *headerField) error {
+	if ms, err := strconv.Atoi(f.value); err != nil || ms < 1 || ms > 1<<31-1 {
+		return errors.New("must be 1 to 2147483647 milliseconds")
+	}
+	return nil
+}
+
+func checkUploadSize(f *headerField) error {
+	if n, err := strconv.ParseInt(f.value, 10, 64); err != nil || n < 1 {
+		return errors.New("must be a positive number of bytes")
+	}
+	return nil
+}
+
+// checkNames checks a list of names.
+func checkNames(f *headerField) error {
+	for name := range strings.SplitSeq(f.value, ",") {
+		if err := checkName(strings.Trim(name, " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkForwardHeaders refuses what would leave the gateway: Portkey's own
+// headers, and those that Portkey's documentation forbids, which are used to
+// trick the metadata service of a cloud. The gateway fails if it forwards
+// Content-Length.
+func checkForwardHeaders(f *headerField) error {
+	if err := checkNames(f); err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(f.value, ",") {
+		name = strings.ToLower(strings.Trim(name, " "))
+		switch {
+		case isPortkey(name):
+			return errors.New("must not name an x-portkey-* header: those are for the gateway only")
+		case name == "content-length", name == "metadata-flavor", name == "x-aws-ec2-metadata-token", name == "x-google-metadata-request":
+			return errors.New("names a header that cannot be forwarded")
+		}
+	}
+	return nil
+}
+
+// reserved are the headers that net/http writes, or that frame a message.
 var reserved = map[string]bool{
 	"Connection": true, "Content-Length": true, "Expect": true, "Host": true, "Keep-Alive": true,
 	"Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
 }
 
-// valueFault says why value cannot be a header's value. It is stricter than
-// net/http, which trims blanks and lets bytes through that the gateway misreads.
-func valueFault(value string) string {
+// checkValue checks a header value. It is stricter than net/http, which trims
+// spaces and allows bytes that the gateway decodes as Latin-1 (see
+// TestMetadataArrivesIntact in interop/).
+func checkValue(value string) error {
 	for i := range len(value) {
 		switch c := value[i]; {
 		case c < ' ' || c == 0x7f:
-			return "has a control character"
+			return errors.New("contains a control character")
 		case c > 0x7f:
-			return "has a character that is not ASCII"
+			return errors.New("contains a character that is not ASCII")
 		}
 	}
 	if value != strings.Trim(value, " ") {
-		return "has blanks around it"
+		return errors.New("starts or ends with a space")
 	}
-	return ""
+	return nil
 }
 
-// nameFault says why name cannot be a header's name.
-func nameFault(name string) string {
-	const token = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	if name == "" || strings.Trim(name, token) != "" {
-		return "has a name that cannot be one"
+// checkName checks a header name.
+func checkName(name string) error {
+	const tokenChars = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	if name == "" || strings.Trim(name, tokenChars) != "" {
+		return errors.New("has an invalid header name")
 	}
-	return ""
+	return nil
 }
 
-// isList reports whether the header is a comma-separated list, which may also
-// come in several lines.
-func isList(key string) bool { return key == keyBeta || key == keyForward || key == keySensitive }
-
-// listFault says why value cannot be a list of names. The headers that the
-// documentation forbids to forward are those by which a cloud's metadata service
-// is tricked; content-length has the gateway fail.
-func listFault(key, value string) string {
-	for name := range strings.SplitSeq(value, ",") {
-		name = strings.Trim(name, " ")
-		if fault := nameFault(name); fault != "" {
-			return fault
-		}
-		if key != keyForward {
-			continue
-		}
-		if isPortkey(name) {
-			return "names an x-portkey-* header: those stay at the gateway"
-		}
-		switch strings.ToLower(name) {
-		case "content-length", "metadata-flavor", "x-aws-ec2-metadata-token", "x-google-metadata-request":
-			return "names a header that cannot be forwarded"
+// detach replaces what h shares with its original by copies. config is the encoded
+// form of h.Config, which serves as the copy of a ConfigObject.
+func (h *Headers) detach(config string) {
+	for _, f := range h.set {
+		switch v := f.Interface().(type) {
+		case *bool:
+			f.Set(reflect.ValueOf(Bool(*v)))
+		case []string:
+			f.Set(reflect.ValueOf(slices.Clone(v)))
 		}
 	}
-	return ""
-}
-
-func customHostFault(value string) string {
-	if len(value) > 2048 {
-		return "is longer than 2048 characters"
+	h.Metadata, h.Extra = maps.Clone(h.Metadata), maps.Clone(h.Extra)
+	if config == "" {
+		h.Config = nil
+	} else if h.Config = plainConfig(h.Config); reflect.TypeOf(h.Config) == reflect.TypeFor[ConfigObject]() {
+		h.Config = encodedObject(config)
 	}
-	_, fault := parseBaseURL(value)
-	return fault
 }
 
-// merge sets in h what is set in over, as copies. Maps merge key by key.
+// merge sets in h what over sets, as copies. Maps merge key by key.
 func (h *Headers) merge(over *Headers) {
-	dst, src := reflect.ValueOf(h).Elem(), reflect.ValueOf(over).Elem()
-	for _, p := range params {
-		d, s := dst.FieldByIndex(p.index), src.FieldByIndex(p.index)
-		if !isSet(s) {
-			continue
+	extra := make(map[string]string, len(h.Extra)+len(over.Extra))
+	for _, m := range []map[string]string{h.Extra, over.Extra} {
+		for name, value := range m {
+			if value != "" {
+				extra[http.CanonicalHeaderKey(name)] = value
+			}
 		}
+	}
+	// A header is in its field or in Extra, wherever it was set last.
+	dst := reflect.ValueOf(h).Elem()
+	for key := range extra {
+		if p := parametersByKey[key]; p != nil {
+			dst.FieldByIndex(p.index).SetZero()
+		}
+	}
+	for p, s := range over.set {
+		delete(extra, p.key)
+		d := dst.FieldByIndex(p.index)
 		switch v := s.Interface().(type) {
 		case *bool:
 			d.Set(reflect.ValueOf(Bool(*v)))
@@ -357,26 +494,10 @@ func (h *Headers) merge(over *Headers) {
 				h.Metadata = make(Metadata, len(v))
 			}
 			maps.Copy(h.Metadata, v)
-		case Config:
-			h.Config = plainConfig(v).clone()
+		case encodedObject:
+			h.Config = v.decode()
 		default:
 			d.Set(s)
-		}
-	}
-	extra := make(map[string]string, len(h.Extra)+len(over.Extra))
-	for _, m := range []map[string]string{h.Extra, over.Extra} {
-		for name, value := range m {
-			if value != "" {
-				extra[http.CanonicalHeaderKey(name)] = value
-			}
-		}
-	}
-	// A header is in its field or in Extra, wherever it was set last.
-	for _, p := range params {
-		if isSet(src.FieldByIndex(p.index)) {
-			delete(extra, p.key)
-		} else if extra[p.key] != "" {
-			dst.FieldByIndex(p.index).SetZero()
 		}
 	}
 	if h.Extra = nil; len(extra) > 0 {
@@ -384,124 +505,168 @@ func (h *Headers) merge(over *Headers) {
 	}
 }
 
-// A pair is one entry of metadata. Slices of them are sorted by key, without
-// duplicates, so that equal metadata is equal bytes on the wire.
-type pair struct{ key, value string }
+// A metadataPair is one entry of metadata. Slices of them are sorted by key and
+// have no duplicates, so that equal metadata is always encoded to the same bytes.
+type metadataPair struct{ key, value string }
 
-func newMetadata(m Metadata) ([]pair, error) {
+func newMetadata(m Metadata) ([]metadataPair, error) {
 	if len(m) == 0 {
 		return nil, nil
 	}
-	pairs := make([]pair, 0, len(m))
+	pairs := make([]metadataPair, 0, len(m))
 	for k, v := range m {
-		fault := ""
 		switch {
 		case !utf8.ValidString(k) || !utf8.ValidString(v):
-			fault = "has text that is not UTF-8"
+			return nil, metadataError("contains text that is not UTF-8")
 		case utf8.RuneCountInString(v) > 128:
-			fault = "has a value of more than 128 characters"
+			return nil, metadataError("has a value of more than 128 characters")
 		}
-		if fault != "" {
-			return nil, &HeaderError{strings.ToLower(keyMetadata), fault}
-		}
-		pairs = append(pairs, pair{k, v})
+		pairs = append(pairs, metadataPair{k, v})
 	}
-	slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.key, b.key) })
+	slices.SortFunc(pairs, func(a, b metadataPair) int { return strings.Compare(a.key, b.key) })
 	return pairs, nil
 }
 
-// parseMetadata reads metadata that somebody wrote into a header.
-func parseMetadata(text string) ([]pair, error) {
-	var m map[string]*string
-	if err := json.Unmarshal([]byte(text), &m); err != nil || m == nil {
-		return nil, &HeaderError{strings.ToLower(keyMetadata), "is not a JSON object of strings"}
+// parseMetadata parses the value of a header that did not come from a Metadata.
+func parseMetadata(text string) ([]metadataPair, error) {
+	var parsed map[string]*string
+	if err := json.Unmarshal([]byte(text), &parsed); err != nil || parsed == nil {
+		return nil, metadataError("must be a JSON object whose values are strings")
 	}
-	md := make(Metadata, len(m))
-	for k, v := range m {
+	m := make(Metadata, len(parsed))
+	for k, v := range parsed {
 		if v == nil {
-			return nil, &HeaderError{strings.ToLower(keyMetadata), "is not a JSON object of strings"}
+			return nil, metadataError("must be a JSON object whose values are strings")
 		}
-		md[k] = *v
+		m[k] = *v
 	}
-	return newMetadata(md)
+	return newMetadata(m)
 }
 
-// mergePairs returns inner over outer.
-func mergePairs(outer, inner []pair) []pair {
-	switch {
-	case len(outer) == 0:
+func metadataError(reason string) error { return &HeaderError{strings.ToLower(keyMetadata), reason} }
+
+// mergeMetadata returns the entries of both; those of inner take precedence.
+func mergeMetadata(outer, inner []metadataPair) []metadataPair {
+	if len(outer) == 0 {
 		return inner
-	case len(inner) == 0:
+	}
+	if len(inner) == 0 {
 		return outer
 	}
-	merged := make([]pair, 0, len(outer)+len(inner))
-	for len(outer) > 0 && len(inner) > 0 {
-		switch c := strings.Compare(outer[0].key, inner[0].key); {
-		case c < 0:
-			merged, outer = append(merged, outer[0]), outer[1:]
-		case c > 0:
-			merged, inner = append(merged, inner[0]), inner[1:]
-		default:
-			outer = outer[1:]
-		}
+	merged := make([]metadataPair, 0, len(outer)+len(inner))
+	levels := [][]metadataPair{inner, outer}
+	for p := nextPair(levels); p != nil; p = nextPair(levels) {
+		merged = append(merged, *p)
 	}
-	return append(append(merged, outer...), inner...)
+	return merged
 }
 
-func encodeMetadata(pairs []pair) string {
+// nextPair removes the entry with the smallest key from all levels and returns it,
+// or nil if there is none. If levels have that key in common, the first of them
+// takes precedence.
+func nextPair(levels [][]metadataPair) (next *metadataPair) {
+	for _, level := range levels {
+		if len(level) > 0 && (next == nil || level[0].key < next.key) {
+			next = &level[0]
+		}
+	}
+	for i, level := range levels {
+		if len(level) > 0 && level[0].key == next.key {
+			levels[i] = level[1:]
+		}
+	}
+	return next
+}
+
+// encodeMetadata returns the merged entries as a JSON object in ASCII, or "" if
+// there are none. The first level takes precedence.
+func encodeMetadata(levels ...[]metadataPair) string {
+	n := 0
+	for _, level := range levels {
+		if len(level) > 0 {
+			levels[n] = level
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	levels = levels[:n]
 	var stack [512]byte
 	b := append(stack[:0], '{')
-	for i, p := range pairs {
-		if i > 0 {
+	for p := nextPair(levels); p != nil; p = nextPair(levels) {
+		if len(b) > 1 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, p.key), ':')
-		b = appendString(b, p.value)
+		b = append(appendJSONString(b, p.key), ':')
+		b = appendJSONString(b, p.value)
 	}
 	return string(append(b, '}'))
 }
 
-// appendString appends s, which is UTF-8, as a JSON string in ASCII.
-func appendString(b []byte, s string) []byte {
+// isPlain are the bytes that need no escape in a JSON string in ASCII.
+var isPlain = func() (plain [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		plain[c] = c != '"' && c != '\\'
+	}
+	return plain
+}()
+
+// appendJSONString appends s, which is UTF-8, as a JSON string in ASCII.
+func appendJSONString(b []byte, s string) []byte {
 	b = append(b, '"')
-	done := 0
-	for i, r := range s {
-		if ' ' <= r && r < 0x7f && r != '"' && r != '\\' {
-			continue // most is plain, and goes at once
+	for {
+		plain := 0 // the length of what needs no escape: usually all
+		for plain < len(s) && isPlain[s[plain]] {
+			plain++
 		}
-		b = append(b, s[done:i]...)
-		if done = i + utf8.RuneLen(r); r == '"' || r == '\\' {
+		b = append(b, s[:plain]...)
+		if plain == len(s) {
+			return append(b, '"')
+		}
+		r, size := utf8.DecodeRuneInString(s[plain:])
+		if r == '"' || r == '\\' {
 			b = append(b, '\\')
 		}
-		b = appendASCII(b, r)
+		b = appendEscaped(b, r)
+		s = s[plain+size:]
 	}
-	return append(append(b, s[done:]...), '"')
 }
 
-// appendASCII appends r to JSON text, as itself if it is printable ASCII and
-// escaped otherwise.
-func appendASCII(b []byte, r rune) []byte {
+// appendEscaped appends r to JSON text: unchanged if it is printable ASCII,
+// escaped if not.
+func appendEscaped(b []byte, r rune) []byte {
 	const hex = "0123456789abcdef"
 	switch {
 	case r >= ' ' && r < 0x7f:
 		return append(b, byte(r))
 	case r > 0xffff:
 		hi, lo := utf16.EncodeRune(r)
-		return appendASCII(appendASCII(b, hi), lo)
+		return appendEscaped(appendEscaped(b, hi), lo)
 	}
 	return append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }
 
-// jsonWire returns a JSON object as a header carries it: compact and in ASCII.
-func jsonWire(text string) (wire, fault string) {
+// isJSON reports whether text is a JSON object rather than a slug.
+func isJSON(text string) bool {
+	return strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{")
+}
+
+// compactJSON returns a JSON object as a header carries it: compact, in ASCII.
+func compactJSON(text string) (string, error) {
 	var compact bytes.Buffer
 	if !isJSON(text) || !utf8.ValidString(text) || json.Compact(&compact, []byte(text)) != nil {
-		return "", "is not a JSON object"
+		return "", errors.New("must be a JSON object")
 	}
-	// Outside its strings, JSON is ASCII.
-	var b []byte
-	for _, r := range compact.String() {
-		b = appendASCII(b, r)
+	return asciiJSON(compact.String()), nil
+}
+
+// asciiJSON escapes the characters of compact JSON that are not ASCII. They occur
+// only in strings.
+func asciiJSON(text string) string {
+	b := make([]byte, 0, len(text))
+	for _, r := range text {
+		b = appendEscaped(b, r)
 	}
-	return string(b), ""
+	return string(b)
 }

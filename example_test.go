@@ -199,7 +199,7 @@ func ExampleConfigObject() {
 	}
 	_, err := portkey.NewTransport(nil, portkey.Options{Headers: portkey.Headers{APIKey: "pk-...", Config: config}})
 	fmt.Println(err)
-	// Output: portkey: invalid header x-portkey-config: targets[1].provider is not a provider's name in lower case, or @slug
+	// Output: portkey: invalid header x-portkey-config: targets[1].provider must be a provider's name in lower case, or @slug
 }
 
 // Validate a config that was read from a file or a form.
@@ -209,7 +209,7 @@ func ExampleConfigObject_Validate() {
 		Targets:  []portkey.ConfigObject{{Provider: "@openai-prod"}},
 	}
 	fmt.Println(config.Validate())
-	// Output: portkey: invalid header x-portkey-config: strategy.mode is not one of single, loadbalance, fallback, conditional
+	// Output: portkey: invalid header x-portkey-config: strategy.mode must be one of single, loadbalance, fallback, conditional
 }
 
 // Parse the headers of a response that came through the gateway.
@@ -259,7 +259,7 @@ func ExampleHeaderError() {
 	if errors.As(err, &headerErr) {
 		fmt.Println(headerErr.Name, headerErr.Reason)
 	}
-	// Output: x-portkey-trace-id has a control character
+	// Output: x-portkey-trace-id contains a control character
 }
 
 // Retry a call whose connection to the gateway fails. All attempts share a trace ID.

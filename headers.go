@@ -2,116 +2,110 @@ package portkey
 
 import "time"
 
-// Headers is one set of Portkey's parameters. It is used twice: in [Options]
-// for every request, and in [WithHeaders] for one call.
+// Headers is one set of Portkey's parameters. [Options] has one for all requests,
+// and [WithHeaders] takes one for a call. Each field is sent as one header, whose
+// name is in the field's tag.
 //
-// A field left at its zero value is not sent, and does not override what a
-// lower level says. Each field is one header, named in the field's doc, and
-// goes out as one line. Every value must be printable ASCII without blanks
-// around it, since the gateway reads a header's bytes as Latin-1; in metadata
-// and configs anything else is escaped, and arrives as it was.
+// A field with its zero value is not sent and does not override other levels. A
+// field whose zero value would be meaningful is a pointer: see [Bool].
 //
-// Headers holds secrets. Printed with fmt, logged with log/slog or encoded with
-// encoding/json, it shows its headers with the secret values redacted.
+// Values must be printable ASCII without spaces at either end: the gateway decodes
+// headers as Latin-1. Other characters are allowed in Metadata and in a Config,
+// where they are escaped. A value that cannot be sent is a [*HeaderError].
 //
-// The parameters are documented at
+// Headers contains secrets. When it is printed with fmt, logged with log/slog or
+// encoded with encoding/json, it shows its headers, with secret values redacted.
+//
+// Portkey documents the parameters at
 // https://portkey.ai/docs/api-reference/inference-api/headers.
 type Headers struct {
-	// APIKey is the Portkey API key, or a JWT, without "Bearer".
-	// In Options, "" means $PORTKEY_API_KEY. Header x-portkey-api-key.
+	// APIKey is the Portkey API key, or a JWT, without "Bearer". In Options, the
+	// default is $PORTKEY_API_KEY.
 	APIKey string `header:"x-portkey-api-key,secret"`
 
-	// VirtualKey is the slug of a provider key that Portkey keeps. Newer
-	// accounts say it in Provider, as "@slug". Header x-portkey-virtual-key.
+	// VirtualKey is the slug of a provider key that is saved at Portkey. In newer
+	// accounts, use Provider with an "@slug" instead.
 	VirtualKey string `header:"x-portkey-virtual-key,secret"`
 
-	// Provider is a provider's name ("openai"), or the slug of one that is set
-	// up at Portkey ("@openai-prod"). For a request to a known provider it need
-	// not be set. Header x-portkey-provider.
+	// Provider is the name of a provider ("openai"), or the slug of a provider that
+	// is saved at Portkey ("@openai-prod"). The default is the provider whose base
+	// URL the client uses.
 	Provider string `header:"x-portkey-provider"`
 
-	// Authorization is the provider's credential, whole: "Bearer sk-...". It is
-	// for clients that send none: the client's own Authorization goes before it.
-	// Header Authorization.
+	// Authorization is the provider's credential with its scheme: "Bearer sk-...".
+	// It is for clients that send no credential: the client's own overrides it.
 	Authorization string `header:"authorization,secret"`
 
 	// Config is a gateway config: a [ConfigSlug], [ConfigObject] or [ConfigJSON].
-	// Header x-portkey-config.
 	Config Config `header:"x-portkey-config"`
 
-	// CustomHost is the provider's base URL, with its version path, for a
-	// provider that is hosted elsewhere ("https://llm.example.com/v1").
-	// It is http or https, without credentials. Header x-portkey-custom-host.
+	// CustomHost is the base URL, with its version path, of a provider that is hosted
+	// elsewhere ("https://llm.example.com/v1"). It is http or https, and contains no
+	// credentials.
 	CustomHost string `header:"x-portkey-custom-host"`
 
-	// TraceID names the trace that the call belongs to. Left empty, it is taken
-	// from a traceparent header or made by Options.NewTraceID.
-	// Header x-portkey-trace-id.
+	// TraceID identifies the trace that the call belongs to. The default is the
+	// trace-id of the request's traceparent header, or else Options.NewTraceID.
 	TraceID string `header:"x-portkey-trace-id"`
 
-	// SpanID names the call within its trace. Header x-portkey-span-id.
+	// SpanID identifies the call within its trace.
 	SpanID string `header:"x-portkey-span-id"`
 
-	// SpanName is the span's name in Portkey's trace view. Header x-portkey-span-name.
+	// SpanName is the name of the span in Portkey's trace view.
 	SpanName string `header:"x-portkey-span-name"`
 
-	// ParentSpanID is the span that the call belongs under. Left empty, it is
-	// taken along with the trace from a traceparent header.
-	// Header x-portkey-parent-span-id.
+	// ParentSpanID identifies the parent span. If the trace ID comes from a
+	// traceparent header, the default is that header's parent-id.
 	ParentSpanID string `header:"x-portkey-parent-span-id"`
 
-	// Metadata is what Portkey's logs are filtered by, and what conditional
-	// configs decide on. Header x-portkey-metadata, as a JSON object.
+	// Metadata is what Portkey's logs can be filtered by, and what the conditions of
+	// a config can compare. It is sent as a JSON object.
 	Metadata Metadata `header:"x-portkey-metadata"`
 
-	// CacheForceRefresh has the gateway answer afresh and cache the answer. It
-	// is sent only when true, since the gateway acts on its mere presence; false
-	// overrides a true from a lower level. Header x-portkey-cache-force-refresh.
+	// CacheForceRefresh makes the gateway call the provider and cache the new
+	// response. Only true is sent, because the gateway ignores the header's value;
+	// false overrides true at a lower level.
 	CacheForceRefresh *bool `header:"x-portkey-cache-force-refresh"`
 
-	// CacheNamespace partitions the gateway's cache. Header x-portkey-cache-namespace.
+	// CacheNamespace partitions the gateway's cache.
 	CacheNamespace string `header:"x-portkey-cache-namespace"`
 
-	// RequestTimeout is how long the gateway waits for the provider's response
-	// to begin; then it answers 408. It is rounded up to whole milliseconds, and
-	// may be at most 1<<31-1 of them. Header x-portkey-request-timeout.
+	// RequestTimeout is how long the gateway waits for the provider's response to
+	// begin; then it responds with status 408. It is rounded up to milliseconds, of
+	// which the maximum is 1<<31-1.
 	RequestTimeout time.Duration `header:"x-portkey-request-timeout"`
 
-	// StrictOpenAICompliance false lets the gateway answer with fields that
-	// OpenAI does not have. The gateway's default is true.
-	// Header x-portkey-strict-open-ai-compliance.
+	// StrictOpenAICompliance, if false, allows responses with fields that OpenAI does
+	// not have. The gateway's default is true.
 	StrictOpenAICompliance *bool `header:"x-portkey-strict-open-ai-compliance"`
 
-	// Debug false keeps the contents of request and response out of Portkey's
-	// logs, and turns its cache off. Header x-portkey-debug.
+	// Debug, if false, keeps the contents of request and response out of Portkey's
+	// logs, and disables its cache. The gateway's default is true.
 	Debug *bool `header:"x-portkey-debug"`
 
-	// ForwardHeaders names the request's headers that the gateway hands on to
-	// the provider as they are. x-portkey-* headers cannot be named: they stay at
-	// the gateway. Header x-portkey-forward-headers, comma-separated.
+	// ForwardHeaders are the names of request headers that the gateway forwards to
+	// the provider unchanged. They cannot be x-portkey-* headers.
 	ForwardHeaders []string `header:"x-portkey-forward-headers"`
 
-	// SensitiveHeaders names headers whose values Portkey's logs mask.
-	// Header x-portkey-sensitive-headers, comma-separated.
+	// SensitiveHeaders are the names of headers whose values Portkey masks in its logs.
 	SensitiveHeaders []string `header:"x-portkey-sensitive-headers"`
 
-	// Beta names the gateway's beta features to use, by their version strings.
-	// Header x-portkey-beta, comma-separated.
+	// Beta are the version strings of beta features of the gateway.
 	Beta []string `header:"x-portkey-beta"`
 
-	// NitroMode has the hosted gateway skip what costs time: retries, guardrails,
-	// the config's parameters. Header x-portkey-nitro-mode.
+	// NitroMode makes the hosted gateway skip what costs time: retries, guardrails
+	// and the parameters of the config.
 	NitroMode *bool `header:"x-portkey-nitro-mode"`
 
-	// FetchIntegratedModels has GET /v1/models list the models of the workspace's
-	// integrations. Header x-portkey-fetch-integrated-models.
+	// FetchIntegratedModels makes GET /v1/models list the models of the workspace's
+	// integrations.
 	FetchIntegratedModels *bool `header:"x-portkey-fetch-integrated-models"`
 
-	// ProviderResponsesProxy has /v1/responses handed on to a provider that serves
-	// it itself. Header x-portkey-provider-responses-proxy.
+	// ProviderResponsesProxy makes the gateway forward /v1/responses to a provider
+	// that serves it, instead of translating it.
 	ProviderResponsesProxy *bool `header:"x-portkey-provider-responses-proxy"`
 
-	// What single providers need, in a group each.
+	// Parameters of single providers.
 	OpenAI      OpenAI
 	Anthropic   Anthropic
 	Azure       Azure
@@ -129,170 +123,260 @@ type Headers struct {
 	Snowflake   Snowflake
 	BytePlus    BytePlus
 
-	// Extra is any other header, by its full name in any spelling
-	// ("X-Tenant"). A header that has a field may be named here, if
-	// the field is not set; "" is not sent. Headers that net/http writes itself
-	// (Host, Content-Length, ...) are refused. Values are printed redacted.
+	// Extra contains further headers, by their full names in any spelling
+	// ("X-Tenant"). It may contain a header that has a field if the field is not set.
+	// An empty value is not sent. Headers that net/http writes (Host,
+	// Content-Length, ...) are refused. Values are redacted when printed.
 	Extra map[string]string
 }
 
 // OpenAI holds the parameters of provider openai.
 type OpenAI struct {
-	Organization string `header:"x-portkey-openai-organization"` // Header x-portkey-openai-organization ("org-..."); the gateway does not read OpenAI-Organization.
-	Project      string `header:"x-portkey-openai-project"`      // Header x-portkey-openai-project ("proj_..."); the gateway does not read OpenAI-Project.
-	Beta         string `header:"x-portkey-openai-beta"`         // Header x-portkey-openai-beta ("assistants=v2"); before OpenAI-Beta.
+	// Organization is the ID of an organization ("org-..."). The gateway does not
+	// read OpenAI-Organization.
+	Organization string `header:"x-portkey-openai-organization"`
+	// Project is the ID of a project ("proj_..."). The gateway does not read
+	// OpenAI-Project.
+	Project string `header:"x-portkey-openai-project"`
+	// Beta is a beta feature ("assistants=v2"). It takes precedence over
+	// OpenAI-Beta.
+	Beta string `header:"x-portkey-openai-beta"`
 }
 
-// Anthropic holds the parameters of provider anthropic, also behind bedrock and vertex-ai.
+// Anthropic holds the parameters of provider anthropic, and of Anthropic's models at
+// bedrock and vertex-ai.
 type Anthropic struct {
-	Beta           string `header:"x-portkey-anthropic-beta"`             // Header x-portkey-anthropic-beta, comma-separated; before anthropic-beta.
-	Version        string `header:"x-portkey-anthropic-version"`          // Header x-portkey-anthropic-version, a date ("2023-06-01"); before anthropic-version.
-	AWSWorkspaceID string `header:"x-portkey-anthropic-aws-workspace-id"` // Header x-portkey-anthropic-aws-workspace-id ("wrkspc_..."), for Claude Platform on AWS.
+	// Beta is a comma-separated list of beta features. It takes precedence over
+	// anthropic-beta.
+	Beta string `header:"x-portkey-anthropic-beta"`
+	// Version is the date of an API version ("2023-06-01"). It takes precedence over
+	// anthropic-version.
+	Version string `header:"x-portkey-anthropic-version"`
+	// AWSWorkspaceID is a workspace ("wrkspc_...") of Claude Platform on AWS.
+	AWSWorkspaceID string `header:"x-portkey-anthropic-aws-workspace-id"`
 }
 
 // Azure holds the parameters of the providers azure-openai and azure-ai.
 type Azure struct {
-	ResourceName      string `header:"x-portkey-azure-resource-name"`              // Header x-portkey-azure-resource-name: RES in https://RES.openai.azure.com.
-	DeploymentID      string `header:"x-portkey-azure-deployment-id"`              // Header x-portkey-azure-deployment-id: the deployment's name.
-	APIVersion        string `header:"x-portkey-azure-api-version"`                // Header x-portkey-azure-api-version: YYYY-MM-DD, or YYYY-MM-DD-preview.
-	ModelName         string `header:"x-portkey-azure-model-name"`                 // Header x-portkey-azure-model-name: the model behind the deployment.
-	ADToken           string `header:"x-portkey-azure-ad-token,secret"`            // Header x-portkey-azure-ad-token: an Entra access token, without "Bearer".
-	AuthMode          string `header:"x-portkey-azure-auth-mode"`                  // Header x-portkey-azure-auth-mode: entra, managed or workload.
-	ManagedClientID   string `header:"x-portkey-azure-managed-client-id"`          // Header x-portkey-azure-managed-client-id, a GUID, for auth mode managed.
-	WorkloadClientID  string `header:"x-portkey-azure-workload-client-id"`         // Header x-portkey-azure-workload-client-id, a GUID, for auth mode workload.
-	EntraClientID     string `header:"x-portkey-azure-entra-client-id"`            // Header x-portkey-azure-entra-client-id, a GUID, for auth mode entra.
-	EntraClientSecret string `header:"x-portkey-azure-entra-client-secret,secret"` // Header x-portkey-azure-entra-client-secret, for auth mode entra.
-	EntraTenantID     string `header:"x-portkey-azure-entra-tenant-id"`            // Header x-portkey-azure-entra-tenant-id, a GUID, for auth mode entra.
-	EntraScope        string `header:"x-portkey-azure-entra-scope"`                // Header x-portkey-azure-entra-scope, a URL; default https://cognitiveservices.azure.com/.default.
-	EndpointName      string `header:"x-portkey-azure-endpoint-name"`              // Header x-portkey-azure-endpoint-name, for azure-ai.
-	FoundryURL        string `header:"x-portkey-azure-foundry-url"`                // Header x-portkey-azure-foundry-url: the base URL of azure-ai.
-	ExtraParams       string `header:"x-portkey-azure-extra-params"`               // Header x-portkey-azure-extra-params: what azure-ai does with parameters it does not know: drop (default), pass-through or error.
+	// ResourceName is NAME in https://NAME.openai.azure.com.
+	ResourceName string `header:"x-portkey-azure-resource-name"`
+	// DeploymentID is the name of the deployment.
+	DeploymentID string `header:"x-portkey-azure-deployment-id"`
+	// APIVersion is a date, which may end in "-preview" ("2024-10-21").
+	APIVersion string `header:"x-portkey-azure-api-version"`
+	// ModelName is the model of the deployment.
+	ModelName string `header:"x-portkey-azure-model-name"`
+	// ADToken is an Entra access token, without "Bearer".
+	ADToken string `header:"x-portkey-azure-ad-token,secret"`
+	// AuthMode is entra, managed or workload.
+	AuthMode string `header:"x-portkey-azure-auth-mode"`
+	// ManagedClientID is a GUID, for AuthMode managed.
+	ManagedClientID string `header:"x-portkey-azure-managed-client-id"`
+	// WorkloadClientID is a GUID, for AuthMode workload.
+	WorkloadClientID string `header:"x-portkey-azure-workload-client-id"`
+	// EntraClientID is a GUID, for AuthMode entra.
+	EntraClientID string `header:"x-portkey-azure-entra-client-id"`
+	// EntraClientSecret is a client secret, for AuthMode entra.
+	EntraClientSecret string `header:"x-portkey-azure-entra-client-secret,secret"`
+	// EntraTenantID is a GUID, for AuthMode entra.
+	EntraTenantID string `header:"x-portkey-azure-entra-tenant-id"`
+	// EntraScope is a URL, for AuthMode entra. The gateway's default is
+	// https://cognitiveservices.azure.com/.default.
+	EntraScope string `header:"x-portkey-azure-entra-scope"`
+	// EndpointName is the name of an endpoint of azure-ai.
+	EndpointName string `header:"x-portkey-azure-endpoint-name"`
+	// FoundryURL is the base URL of azure-ai.
+	FoundryURL string `header:"x-portkey-azure-foundry-url"`
+	// ExtraParams decides what azure-ai does with unknown parameters: drop (the
+	// default), pass-through or error.
+	ExtraParams string `header:"x-portkey-azure-extra-params"`
 }
 
 // Vertex holds the parameters of provider vertex-ai.
 type Vertex struct {
-	ProjectID          string `header:"x-portkey-vertex-project-id"`                  // Header x-portkey-vertex-project-id: the Google Cloud project.
-	Region             string `header:"x-portkey-vertex-region"`                      // Header x-portkey-vertex-region ("us-central1").
-	ServiceAccountJSON string `header:"x-portkey-vertex-service-account-json,secret"` // Header x-portkey-vertex-service-account-json: the service account's key file, a JSON object; sent compact and in ASCII.
-	AuthType           string `header:"x-portkey-vertex-auth-type"`                   // Header x-portkey-vertex-auth-type: how an enterprise gateway authenticates.
-	StorageBucketName  string `header:"x-portkey-vertex-storage-bucket-name"`         // Header x-portkey-vertex-storage-bucket-name: where files, batches and fine-tuning data are kept.
-	LLMRequestType     string `header:"x-vertex-ai-llm-request-type"`                 // Header x-vertex-ai-llm-request-type: dedicated or shared throughput; the one of these without prefix.
+	// ProjectID is the Google Cloud project.
+	ProjectID string `header:"x-portkey-vertex-project-id"`
+	// Region is the Google Cloud region ("us-central1").
+	Region string `header:"x-portkey-vertex-region"`
+	// ServiceAccountJSON is the key file of a service account, a JSON object.
+	ServiceAccountJSON string `header:"x-portkey-vertex-service-account-json,secret"`
+	// AuthType is how an enterprise gateway authenticates.
+	AuthType string `header:"x-portkey-vertex-auth-type"`
+	// StorageBucketName is the bucket for files, batches and fine-tuning data.
+	StorageBucketName string `header:"x-portkey-vertex-storage-bucket-name"`
+	// LLMRequestType selects dedicated or shared throughput.
+	LLMRequestType string `header:"x-vertex-ai-llm-request-type"`
 }
 
 // AWS holds the parameters of provider bedrock.
 type AWS struct {
-	AccessKeyID          string `header:"x-portkey-aws-access-key-id,secret"`                  // Header x-portkey-aws-access-key-id ("AKIA...").
-	SecretAccessKey      string `header:"x-portkey-aws-secret-access-key,secret"`              // Header x-portkey-aws-secret-access-key: the key that the gateway signs with.
-	Region               string `header:"x-portkey-aws-region"`                                // Header x-portkey-aws-region ("us-east-1").
-	SessionToken         string `header:"x-portkey-aws-session-token,secret"`                  // Header x-portkey-aws-session-token, of temporary credentials.
-	RoleARN              string `header:"x-portkey-aws-role-arn"`                              // Header x-portkey-aws-role-arn: the role to assume.
-	AuthType             string `header:"x-portkey-aws-auth-type"`                             // Header x-portkey-aws-auth-type: assumedRole, serviceRole, or apiKey for a Bedrock API key in Authorization.
-	ExternalID           string `header:"x-portkey-aws-external-id,secret"`                    // Header x-portkey-aws-external-id, for the role to assume.
-	S3Bucket             string `header:"x-portkey-aws-s3-bucket"`                             // Header x-portkey-aws-s3-bucket: where files are kept.
-	S3ObjectKey          string `header:"x-portkey-aws-s3-object-key"`                         // Header x-portkey-aws-s3-object-key: the name of a file there; before Files.ProviderFileName.
-	BedrockModel         string `header:"x-portkey-aws-bedrock-model"`                         // Header x-portkey-aws-bedrock-model: the model that a file is for; before Files.ProviderModel.
-	ServerSideEncryption string `header:"x-portkey-amz-server-side-encryption"`                // Header x-portkey-amz-server-side-encryption: aws:kms or AES256.
-	KMSKeyID             string `header:"x-portkey-amz-server-side-encryption-aws-kms-key-id"` // Header x-portkey-amz-server-side-encryption-aws-kms-key-id: a key's ID or ARN.
+	// AccessKeyID is the ID of the access key ("AKIA...").
+	AccessKeyID string `header:"x-portkey-aws-access-key-id,secret"`
+	// SecretAccessKey is the key that the gateway signs requests with.
+	SecretAccessKey string `header:"x-portkey-aws-secret-access-key,secret"`
+	// Region is the AWS region ("us-east-1").
+	Region string `header:"x-portkey-aws-region"`
+	// SessionToken belongs to temporary credentials.
+	SessionToken string `header:"x-portkey-aws-session-token,secret"`
+	// RoleARN is the role that the gateway assumes.
+	RoleARN string `header:"x-portkey-aws-role-arn"`
+	// AuthType is assumedRole, serviceRole, or apiKey for a Bedrock API key in
+	// Authorization.
+	AuthType string `header:"x-portkey-aws-auth-type"`
+	// ExternalID is the external ID for assuming the role.
+	ExternalID string `header:"x-portkey-aws-external-id,secret"`
+	// S3Bucket is the bucket for files.
+	S3Bucket string `header:"x-portkey-aws-s3-bucket"`
+	// S3ObjectKey is the key of a file in the bucket. It takes precedence over
+	// Files.ProviderFileName.
+	S3ObjectKey string `header:"x-portkey-aws-s3-object-key"`
+	// BedrockModel is the model that a file is for. It takes precedence over
+	// Files.ProviderModel.
+	BedrockModel string `header:"x-portkey-aws-bedrock-model"`
+	// ServerSideEncryption is aws:kms or AES256.
+	ServerSideEncryption string `header:"x-portkey-amz-server-side-encryption"`
+	// KMSKeyID is the ID or ARN of a KMS key.
+	KMSKeyID string `header:"x-portkey-amz-server-side-encryption-aws-kms-key-id"`
 }
 
-// SageMaker holds the parameters of provider sagemaker, which gets them as the
-// X-Amzn-SageMaker-* headers of its InvokeEndpoint.
+// SageMaker holds the parameters of provider sagemaker. The gateway sends them as
+// the X-Amzn-SageMaker-* headers of InvokeEndpoint.
 type SageMaker struct {
-	CustomAttributes        string `header:"x-portkey-amzn-sagemaker-custom-attributes"`         // Header x-portkey-amzn-sagemaker-custom-attributes: what the model itself reads.
-	TargetModel             string `header:"x-portkey-amzn-sagemaker-target-model"`              // Header x-portkey-amzn-sagemaker-target-model: the model of a multi-model endpoint.
-	TargetVariant           string `header:"x-portkey-amzn-sagemaker-target-variant"`            // Header x-portkey-amzn-sagemaker-target-variant: the production variant.
-	TargetContainerHostname string `header:"x-portkey-amzn-sagemaker-target-container-hostname"` // Header x-portkey-amzn-sagemaker-target-container-hostname: the container of a multi-container endpoint.
-	InferenceID             string `header:"x-portkey-amzn-sagemaker-inference-id"`              // Header x-portkey-amzn-sagemaker-inference-id: the ID by which captured data is found.
-	EnableExplanations      string `header:"x-portkey-amzn-sagemaker-enable-explanations"`       // Header x-portkey-amzn-sagemaker-enable-explanations: a JMESPath expression.
-	InferenceComponent      string `header:"x-portkey-amzn-sagemaker-inference-component"`       // Header x-portkey-amzn-sagemaker-inference-component: the component of the endpoint.
-	SessionID               string `header:"x-portkey-amzn-sagemaker-session-id"`                // Header x-portkey-amzn-sagemaker-session-id: the stateful session.
-	ModelName               string `header:"x-portkey-amzn-sagemaker-model-name"`                // Header x-portkey-amzn-sagemaker-model-name: the model.
+	// CustomAttributes is information for the model.
+	CustomAttributes string `header:"x-portkey-amzn-sagemaker-custom-attributes"`
+	// TargetModel is a model of a multi-model endpoint.
+	TargetModel string `header:"x-portkey-amzn-sagemaker-target-model"`
+	// TargetVariant is a production variant.
+	TargetVariant string `header:"x-portkey-amzn-sagemaker-target-variant"`
+	// TargetContainerHostname is a container of a multi-container endpoint.
+	TargetContainerHostname string `header:"x-portkey-amzn-sagemaker-target-container-hostname"`
+	// InferenceID identifies the call in captured data.
+	InferenceID string `header:"x-portkey-amzn-sagemaker-inference-id"`
+	// EnableExplanations is a JMESPath expression.
+	EnableExplanations string `header:"x-portkey-amzn-sagemaker-enable-explanations"`
+	// InferenceComponent is an inference component of the endpoint.
+	InferenceComponent string `header:"x-portkey-amzn-sagemaker-inference-component"`
+	// SessionID identifies a stateful session.
+	SessionID string `header:"x-portkey-amzn-sagemaker-session-id"`
+	// ModelName is the name of the model.
+	ModelName string `header:"x-portkey-amzn-sagemaker-model-name"`
 }
 
 // Oracle holds the parameters of provider oracle.
 type Oracle struct {
-	APIVersion    string `header:"x-portkey-oracle-api-version"`           // Header x-portkey-oracle-api-version ("20231130").
-	Region        string `header:"x-portkey-oracle-region"`                // Header x-portkey-oracle-region ("us-chicago-1").
-	CompartmentID string `header:"x-portkey-oracle-compartment-id"`        // Header x-portkey-oracle-compartment-id, an OCID.
-	ServingMode   string `header:"x-portkey-oracle-serving-mode"`          // Header x-portkey-oracle-serving-mode: ON_DEMAND or DEDICATED.
-	Tenancy       string `header:"x-portkey-oracle-tenancy"`               // Header x-portkey-oracle-tenancy, an OCID.
-	User          string `header:"x-portkey-oracle-user"`                  // Header x-portkey-oracle-user, an OCID.
-	Fingerprint   string `header:"x-portkey-oracle-fingerprint,secret"`    // Header x-portkey-oracle-fingerprint, of the private key.
-	PrivateKey    string `header:"x-portkey-oracle-private-key,secret"`    // Header x-portkey-oracle-private-key: PEM text. A header cannot hold its line breaks: give it in the form that your gateway reads.
-	KeyPassphrase string `header:"x-portkey-oracle-key-passphrase,secret"` // Header x-portkey-oracle-key-passphrase, of the private key.
+	// APIVersion is a date without separators ("20231130").
+	APIVersion string `header:"x-portkey-oracle-api-version"`
+	// Region is the OCI region ("us-chicago-1").
+	Region string `header:"x-portkey-oracle-region"`
+	// CompartmentID is an OCID.
+	CompartmentID string `header:"x-portkey-oracle-compartment-id"`
+	// ServingMode is ON_DEMAND or DEDICATED.
+	ServingMode string `header:"x-portkey-oracle-serving-mode"`
+	// Tenancy is an OCID.
+	Tenancy string `header:"x-portkey-oracle-tenancy"`
+	// User is an OCID.
+	User string `header:"x-portkey-oracle-user"`
+	// Fingerprint is the fingerprint of the private key.
+	Fingerprint string `header:"x-portkey-oracle-fingerprint,secret"`
+	// PrivateKey is a PEM text. A header cannot contain its line breaks: use the
+	// form that your gateway reads.
+	PrivateKey string `header:"x-portkey-oracle-private-key,secret"`
+	// KeyPassphrase is the passphrase of the private key.
+	KeyPassphrase string `header:"x-portkey-oracle-key-passphrase,secret"`
 }
 
 // Stability holds the parameters of provider stability-ai.
 type Stability struct {
-	ClientID      string `header:"x-portkey-stability-client-id"`      // Header x-portkey-stability-client-id: the application's name.
-	ClientUserID  string `header:"x-portkey-stability-client-user-id"` // Header x-portkey-stability-client-user-id: the application's user.
-	ClientVersion string `header:"x-portkey-stability-client-version"` // Header x-portkey-stability-client-version: the application's version.
+	// ClientID is the name of the application.
+	ClientID string `header:"x-portkey-stability-client-id"`
+	// ClientUserID is the user of the application.
+	ClientUserID string `header:"x-portkey-stability-client-user-id"`
+	// ClientVersion is the version of the application.
+	ClientVersion string `header:"x-portkey-stability-client-version"`
 }
 
-// Databricks holds the parameters of provider databricks, which only the hosted gateway knows.
+// Databricks holds the parameters of provider databricks, which only the hosted
+// gateway has.
 type Databricks struct {
-	Workspace           string `header:"x-portkey-databricks-workspace"`             // Header x-portkey-databricks-workspace: the workspace's name.
-	ServingEndpointName string `header:"x-portkey-databricks-serving-endpoint-name"` // Header x-portkey-databricks-serving-endpoint-name: the model's endpoint.
+	// Workspace is the name of the workspace.
+	Workspace string `header:"x-portkey-databricks-workspace"`
+	// ServingEndpointName is the endpoint of the model.
+	ServingEndpointName string `header:"x-portkey-databricks-serving-endpoint-name"`
 }
 
-// Files holds the parameters of file uploads and batches, at several providers.
+// Files holds the parameters of file uploads and batches.
 type Files struct {
-	Purpose               string `header:"x-portkey-file-purpose"`            // Header x-portkey-file-purpose: upload, batch or fine-tune.
-	ModelType             string `header:"x-portkey-model-type"`              // Header x-portkey-model-type: what a file for fine-tuning is for, at bedrock.
-	UploadSize            int64  `header:"x-portkey-file-upload-size"`        // Header x-portkey-file-upload-size: the size in bytes of a data set for fireworks-ai.
-	ProviderFileName      string `header:"x-portkey-provider-file-name"`      // Header x-portkey-provider-file-name: the file's name at vertex-ai or bedrock.
-	ProviderModel         string `header:"x-portkey-provider-model"`          // Header x-portkey-provider-model: the model that the file is for.
-	ProviderBatchEndpoint string `header:"x-portkey-provider-batch-endpoint"` // Header x-portkey-provider-batch-endpoint: the endpoint that a batch calls; default /v1/chat/completions.
+	// Purpose is upload, batch or fine-tune.
+	Purpose string `header:"x-portkey-file-purpose"`
+	// ModelType is the kind of model that a fine-tuning file is for, at bedrock.
+	ModelType string `header:"x-portkey-model-type"`
+	// UploadSize is the size of a data set for fireworks-ai, in bytes.
+	UploadSize int64 `header:"x-portkey-file-upload-size"`
+	// ProviderFileName is the name of the file at vertex-ai or bedrock.
+	ProviderFileName string `header:"x-portkey-provider-file-name"`
+	// ProviderModel is the model that the file is for.
+	ProviderModel string `header:"x-portkey-provider-model"`
+	// ProviderBatchEndpoint is the endpoint that a batch calls. The gateway's
+	// default is /v1/chat/completions.
+	ProviderBatchEndpoint string `header:"x-portkey-provider-batch-endpoint"`
 }
 
 // WorkersAI holds the parameters of provider workers-ai.
 type WorkersAI struct {
-	AccountID string `header:"x-portkey-workers-ai-account-id"` // Header x-portkey-workers-ai-account-id: the Cloudflare account.
+	// AccountID is the Cloudflare account.
+	AccountID string `header:"x-portkey-workers-ai-account-id"`
 }
 
 // HuggingFace holds the parameters of provider huggingface.
 type HuggingFace struct {
-	BaseURL string `header:"x-portkey-huggingface-base-url"` // Header x-portkey-huggingface-base-url: the base URL in place of the gateway's own.
+	// BaseURL replaces the gateway's base URL for the provider.
+	BaseURL string `header:"x-portkey-huggingface-base-url"`
 }
 
 // Mistral holds the parameters of provider mistral-ai.
 type Mistral struct {
-	FIMCompletion *bool `header:"x-portkey-mistral-fim-completion"` // Header x-portkey-mistral-fim-completion: completions are fill-in-the-middle; ignored beside a config.
+	// FIMCompletion makes completions fill in the middle. The gateway ignores it if
+	// there is a config.
+	FIMCompletion *bool `header:"x-portkey-mistral-fim-completion"`
 }
 
 // Fireworks holds the parameters of provider fireworks-ai.
 type Fireworks struct {
-	AccountID string `header:"x-portkey-fireworks-account-id"` // Header x-portkey-fireworks-account-id, for everything but inference.
+	// AccountID is the account, for everything but inference.
+	AccountID string `header:"x-portkey-fireworks-account-id"`
 }
 
 // Snowflake holds the parameters of provider cortex.
 type Snowflake struct {
-	Account string `header:"x-portkey-snowflake-account"` // Header x-portkey-snowflake-account: ACCOUNT in https://ACCOUNT.snowflakecomputing.com.
+	// Account is ACCOUNT in https://ACCOUNT.snowflakecomputing.com.
+	Account string `header:"x-portkey-snowflake-account"`
 }
 
-// BytePlus holds the parameters of provider byteplus, which only the hosted gateway knows.
+// BytePlus holds the parameters of provider byteplus, which only the hosted gateway
+// has.
 type BytePlus struct {
-	Region string `header:"x-portkey-byteplus-region"` // Header x-portkey-byteplus-region ("ap-southeast").
+	// Region is the region ("ap-southeast").
+	Region string `header:"x-portkey-byteplus-region"`
 }
 
-// Metadata is what x-portkey-metadata carries: string values of at most 128
-// characters each. Portkey gives a meaning of their own to the keys _user,
-// _prompt, _organisation and _environment. It is not the place for secrets.
+// Metadata is sent as x-portkey-metadata: strings, of which a value has at most 128
+// characters. Portkey gives a meaning to the keys _user, _prompt, _organisation and
+// _environment. Metadata is logged and printed: it is not for secrets.
 type Metadata map[string]string
 
-// Bool returns a pointer to v, for the fields of [Headers] that tell false from
-// not set.
+// Bool returns a pointer to v, for the fields of [Headers] and [ConfigObject] that
+// distinguish false from unset.
 func Bool(v bool) *bool { return &v }
 
-// HeaderError reports a value that cannot be sent. Nothing has been sent when
-// it is returned.
+// HeaderError reports a value that cannot be sent as a header, or a config that the
+// gateway would refuse. The request was not sent.
 type HeaderError struct {
 	Name   string // the header, in lower case
-	Reason string // what is wrong, without the value
+	Reason string // what is wrong; it does not contain the value
 }
 
-// Error says what is wrong with which header. The text contains "invalid header",
-// by which go-retryablehttp knows that trying again is of no use.
+// Error names the header and the reason. The text contains "invalid header", by
+// which go-retryablehttp recognizes an error that a retry would meet again.
 func (e *HeaderError) Error() string {
 	return "portkey: invalid header " + e.Name + ": " + e.Reason
 }

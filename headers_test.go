@@ -743,7 +743,7 @@ func TestHeadersTooLargeForTheGatewayAreRejected(t *testing.T) {
 		h := config(20000 - len("X-Portkey-Config"))
 		_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: s.URL, Headers: h})
 		checkHeaderError(t, err, "x-portkey-config")
-		const want = " is 20018 bytes of 20018 in the whole header, and gateways take 16384: " +
+		const want = " has 20018 bytes, of 20018 in all headers: gateways accept 16384; " +
 			"save the config at Portkey and send its slug"
 		if !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("got %v, want it to contain %q", err, want)

@@ -46,6 +46,10 @@ func newClient(t *testing.T, s *server, opts portkey.Options) *http.Client {
 	return &http.Client{Transport: newTransport(t, nil, opts)}
 }
 
+// loopback is a base that sends. It is not http.DefaultTransport, whose idle
+// connections httptest.Server.Close closes, also those of other tests.
+var loopback = http.DefaultTransport.(*http.Transport).Clone()
+
 func noTrace(context.Context) string { return "" }
 
 func newRequest(t *testing.T, ctx context.Context, method, url, body string) *http.Request {

@@ -50,7 +50,7 @@ func (n *naiveTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 func init() {
 	newTestedTransport = func(base http.RoundTripper, opts portkey.Options) (http.RoundTripper, error) {
 		if base == nil {
-			base = http.DefaultTransport
+			base = loopback
 		}
 		n := &naiveTransport{base: base, gateway: opts.BaseURL, headers: map[string]string{}}
 		for name, value := range map[string]string{

@@ -15,7 +15,7 @@ import (
 func OpenAIConfig(authToken string, t *Transport) openai.ClientConfig {
 	cfg := openai.DefaultConfig(authToken)
 	if t != nil && t.settings != nil { // else each call says what is wrong
-		cfg.BaseURL = t.gateway.String()
+		cfg.BaseURL = t.gateway.url.String()
 	}
 	cfg.HTTPClient = &http.Client{Transport: t}
 	return cfg

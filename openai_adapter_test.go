@@ -147,7 +147,7 @@ func (f doerFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
 func TestWrapOpenAIConfigSendsThroughTheCallersDoer(t *testing.T) {
 	t.Parallel()
 	gw := portkeytest.NewGateway(t)
-	doer := &recorder{respond: http.DefaultTransport.RoundTrip}
+	doer := &recorder{respond: loopback.RoundTrip}
 	cfg := openai.DefaultConfig("sk")
 	cfg.HTTPClient = doerFunc(doer.RoundTrip)
 	wrapped, err := portkey.WrapOpenAIConfig(cfg, portkey.Options{BaseURL: gw.URL()})

@@ -11,19 +11,22 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/portkey-go/portkey/internal/providers"
 )
 
-// SensitiveHeaders returns every header whose value is a secret, for others to
-// redact: a proxy's log, or otelhttptrace.WithRedactedHeaders. x-portkey-config
-// is one of them, since a config object may hold keys. The slice is the caller's.
+// SensitiveHeaders returns the canonical keys of all headers whose values are
+// secret, for redaction elsewhere: in the log of a proxy, or by otelhttptrace's
+// WithRedactedHeaders. x-portkey-config is one of them, because a config object may
+// contain keys. The caller may change the slice.
 func SensitiveHeaders() []string {
-	return slices.Sorted(maps.Keys(sensitive))
+	return slices.Sorted(maps.Keys(secretKeys))
 }
 
-var sensitive = func() map[string]bool {
+var secretKeys = func() map[string]bool {
 	keys := make(map[string]bool)
-	for _, p := range params {
-		if p.secret || p.key == keyConfig {
+	for _, p := range parameters {
+		if p.secret {
 			keys[p.key] = true
 		}
 	}
@@ -33,63 +36,73 @@ var sensitive = func() map[string]bool {
 	return keys
 }()
 
-// isCredential reports whether a header is one that must not go along when a
-// redirect has left the gateway: what is secret here, and what net/http leaves out.
+// isCredential reports whether a header must not be sent after a redirect has left
+// the gateway: the secret headers, and those that net/http removes.
 func isCredential(key string) bool {
 	key = http.CanonicalHeaderKey(key)
 	switch key {
 	case "Cookie", "Cookie2", "Proxy-Authenticate", "Proxy-Authorization", "Www-Authenticate":
 		return true
 	}
-	return sensitive[key]
+	return secretKeys[key]
 }
 
-const redacted = "[redacted]"
+const (
+	redacted = "[redacted]"
+	invalid  = "[invalid]" // may be a secret in the wrong field
+)
 
-// A shown header is a name, and a value that can be printed.
-type shown struct{ name, value string }
+// A printedHeader is a header whose value may be printed.
+type printedHeader struct{ name, value string }
 
-// show lists what a Headers, or one of its groups, sets. Of a value that could
-// not be sent it shows only that, since it may be a secret in the wrong place.
-func show(v any) (all []shown) {
+// printedHeaders returns the headers that a Headers, or one of its groups, sets.
+func printedHeaders(v any) (all []printedHeader) {
 	rv := reflect.ValueOf(v)
-	for _, p := range paramsOf(rv.Type(), nil) {
+	for _, p := range parametersOf(rv.Type(), nil) {
 		f := rv.FieldByIndex(p.index)
 		if isSet(f) {
-			all = append(all, shown{p.name, p.show(f)})
+			all = append(all, printedHeader{p.name, p.printedValue(f)})
 		}
 	}
 	if h, ok := v.(Headers); ok {
 		for _, name := range slices.Sorted(maps.Keys(h.Extra)) {
-			if nameFault(name) != "" {
-				name = "[invalid]"
+			if checkName(name) != nil {
+				name = invalid
 			}
-			all = append(all, shown{strings.ToLower(name), redacted})
+			all = append(all, printedHeader{strings.ToLower(name), redacted})
 		}
 	}
 	return all
 }
 
-func (p param) show(f reflect.Value) string {
-	if _, isSlug := f.Interface().(ConfigSlug); p.secret || p.key == keyConfig && !isSlug {
+func (p *parameter) printedValue(f reflect.Value) string {
+	switch v := f.Interface().(type) {
+	case Metadata:
+		pairs, err := newMetadata(v)
+		if err != nil {
+			return invalid
+		}
+		return encodeMetadata(pairs)
+	case ConfigSlug:
+		if field, err := v.encode(); err == nil {
+			return field.value
+		}
+		return invalid
+	}
+	if p.secret {
 		return redacted
 	}
-	if m, ok := f.Interface().(Metadata); ok {
-		if pairs, err := newMetadata(m); err == nil {
-			return encodeMetadata(pairs)
-		}
-		return "[invalid]"
-	}
-	text, fault := encode(f)
-	if _, err := newLine(p.key, text); fault != "" || err != nil {
-		return "[invalid]"
+	text := fieldText(f)
+	if _, err := newHeaderField(p.key, text); err != nil {
+		return invalid
 	}
 	return text
 }
 
-func format(w io.Writer, v any) {
+// formatHeaders, logHeaders and marshalHeaders print a Headers or one of its groups.
+func formatHeaders(w io.Writer, v any) {
 	fmt.Fprintf(w, "%T{", v)
-	for i, h := range show(v) {
+	for i, h := range printedHeaders(v) {
 		if i > 0 {
 			io.WriteString(w, ", ")
 		}
@@ -98,68 +111,68 @@ func format(w io.Writer, v any) {
 	io.WriteString(w, "}")
 }
 
-func logValue(v any) slog.Value {
+func logHeaders(v any) slog.Value {
 	var attrs []slog.Attr
-	for _, h := range show(v) {
+	for _, h := range printedHeaders(v) {
 		attrs = append(attrs, slog.String(h.name, h.value))
 	}
 	return slog.GroupValue(attrs...)
 }
 
-func marshal(v any) ([]byte, error) {
+func marshalHeaders(v any) ([]byte, error) {
 	object := make(map[string]string)
-	for _, h := range show(v) {
+	for _, h := range printedHeaders(v) {
 		object[h.name] = h.value
 	}
 	return json.Marshal(object)
 }
 
-// Format prints the headers that h sets, secrets redacted, whatever the verb.
-func (h Headers) Format(s fmt.State, _ rune) { format(s, h) }
+// Format prints the headers that h sets, with secrets redacted, for any verb.
+func (h Headers) Format(s fmt.State, _ rune) { formatHeaders(s, h) }
 
-// LogValue is h with its secrets redacted.
-func (h Headers) LogValue() slog.Value { return logValue(h) }
+// LogValue returns h with its secrets redacted.
+func (h Headers) LogValue() slog.Value { return logHeaders(h) }
 
-// MarshalJSON encodes the headers that h sets, secrets redacted.
-func (h Headers) MarshalJSON() ([]byte, error) { return marshal(h) }
+// MarshalJSON encodes the headers that h sets, with secrets redacted.
+func (h Headers) MarshalJSON() ([]byte, error) { return marshalHeaders(h) }
 
-// Format prints a with its secrets redacted, whatever the verb.
-func (a AWS) Format(s fmt.State, _ rune) { format(s, a) }
+// Format prints a with its secrets redacted, for any verb.
+func (a AWS) Format(s fmt.State, _ rune) { formatHeaders(s, a) }
 
-// LogValue is a with its secrets redacted.
-func (a AWS) LogValue() slog.Value { return logValue(a) }
-
-// MarshalJSON encodes a with its secrets redacted.
-func (a AWS) MarshalJSON() ([]byte, error) { return marshal(a) }
-
-// Format prints a with its secrets redacted, whatever the verb.
-func (a Azure) Format(s fmt.State, _ rune) { format(s, a) }
-
-// LogValue is a with its secrets redacted.
-func (a Azure) LogValue() slog.Value { return logValue(a) }
+// LogValue returns a with its secrets redacted.
+func (a AWS) LogValue() slog.Value { return logHeaders(a) }
 
 // MarshalJSON encodes a with its secrets redacted.
-func (a Azure) MarshalJSON() ([]byte, error) { return marshal(a) }
+func (a AWS) MarshalJSON() ([]byte, error) { return marshalHeaders(a) }
 
-// Format prints o with its secrets redacted, whatever the verb.
-func (o Oracle) Format(s fmt.State, _ rune) { format(s, o) }
+// Format prints a with its secrets redacted, for any verb.
+func (a Azure) Format(s fmt.State, _ rune) { formatHeaders(s, a) }
 
-// LogValue is o with its secrets redacted.
-func (o Oracle) LogValue() slog.Value { return logValue(o) }
+// LogValue returns a with its secrets redacted.
+func (a Azure) LogValue() slog.Value { return logHeaders(a) }
+
+// MarshalJSON encodes a with its secrets redacted.
+func (a Azure) MarshalJSON() ([]byte, error) { return marshalHeaders(a) }
+
+// Format prints o with its secrets redacted, for any verb.
+func (o Oracle) Format(s fmt.State, _ rune) { formatHeaders(s, o) }
+
+// LogValue returns o with its secrets redacted.
+func (o Oracle) LogValue() slog.Value { return logHeaders(o) }
 
 // MarshalJSON encodes o with its secrets redacted.
-func (o Oracle) MarshalJSON() ([]byte, error) { return marshal(o) }
+func (o Oracle) MarshalJSON() ([]byte, error) { return marshalHeaders(o) }
 
-// Format prints v with its secrets redacted, whatever the verb.
-func (v Vertex) Format(s fmt.State, _ rune) { format(s, v) }
+// Format prints v with its secrets redacted, for any verb.
+func (v Vertex) Format(s fmt.State, _ rune) { formatHeaders(s, v) }
 
-// LogValue is v with its secrets redacted.
-func (v Vertex) LogValue() slog.Value { return logValue(v) }
+// LogValue returns v with its secrets redacted.
+func (v Vertex) LogValue() slog.Value { return logHeaders(v) }
 
 // MarshalJSON encodes v with its secrets redacted.
-func (v Vertex) MarshalJSON() ([]byte, error) { return marshal(v) }
+func (v Vertex) MarshalJSON() ([]byte, error) { return marshalHeaders(v) }
 
-// Format prints c, unless it is a config object by mistake.
+// Format prints c, for any verb. It prints a placeholder if c looks like a config object.
 func (c ConfigSlug) Format(s fmt.State, _ rune) {
 	if !c.isSlug() {
 		io.WriteString(s, redacted)
@@ -168,14 +181,14 @@ func (c ConfigSlug) Format(s fmt.State, _ rune) {
 	io.WriteString(s, strconv.Quote(string(c)))
 }
 
-// LogValue is c, unless it is a config object by mistake.
+// LogValue returns c, or a placeholder if c looks like a config object.
 func (c ConfigSlug) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
-// String is what Format prints. A panic that nobody recovers is printed without
-// fmt, and asks for no more than this.
+// String returns what Format prints. The runtime calls it, and no other method, to
+// print a panic that is not recovered.
 func (c ConfigSlug) String() string { return fmt.Sprint(c) }
 
-// MarshalJSON encodes c, unless it is a config object by mistake.
+// MarshalJSON encodes c, or a placeholder if c looks like a config object.
 func (c ConfigSlug) MarshalJSON() ([]byte, error) {
 	if !c.isSlug() {
 		return json.Marshal(redacted)
@@ -183,24 +196,24 @@ func (c ConfigSlug) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(c))
 }
 
-// Format prints no part of c, whatever the verb.
+// Format prints a placeholder, for any verb.
 func (c ConfigJSON) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 
-// LogValue is no part of c.
+// LogValue returns a placeholder.
 func (c ConfigJSON) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// String is no part of c.
+// String returns a placeholder.
 func (c ConfigJSON) String() string { return redacted }
 
-// Format prints no part of c, whatever the verb.
+// Format prints a placeholder, for any verb.
 func (c ConfigObject) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 
-// LogValue is no part of c.
+// LogValue returns a placeholder.
 func (c ConfigObject) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// Format prints o with its secrets redacted, whatever the verb.
+// Format prints o with its secrets redacted, for any verb.
 func (o Options) Format(s fmt.State, _ rune) {
-	fmt.Fprintf(s, "portkey.Options{BaseURL: %s, Headers: %v, Upstreams: [", showURL(o.BaseURL), o.Headers)
+	fmt.Fprintf(s, "portkey.Options{BaseURL: %s, Headers: %v, Upstreams: [", printedURL(o.BaseURL), o.Headers)
 	for i, u := range o.Upstreams {
 		if i > 0 {
 			io.WriteString(s, ", ")
@@ -210,36 +223,38 @@ func (o Options) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "], Filter: %t, NewTraceID: %t}", o.Filter != nil, o.NewTraceID != nil)
 }
 
-// LogValue is o with its secrets redacted.
+// LogValue returns o with its secrets redacted.
 func (o Options) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(o)) }
 
-// Format prints u, without a password that BaseURL must not have.
+// Format prints u, for any verb. It prints a placeholder for a BaseURL that is invalid.
 func (u Upstream) Format(s fmt.State, _ rune) {
-	fmt.Fprintf(s, "%q at %s", u.Provider, showURL(u.BaseURL))
+	fmt.Fprintf(s, "%q at %s", u.Provider, printedURL(u.BaseURL))
 }
 
-// MarshalJSON encodes u as it is printed.
+// MarshalJSON encodes u as Format prints it.
 func (u Upstream) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(u)) }
 
-// LogValue is u, without a password that BaseURL must not have.
+// LogValue returns u as Format prints it.
 func (u Upstream) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(u)) }
 
-func showURL(text string) string {
-	if _, fault := parseBaseURL(text); fault != "" && text != "" {
-		return "[invalid]"
+// printedURL returns a base URL, or a placeholder if it is invalid: it may contain
+// a password.
+func printedURL(text string) string {
+	if _, err := providers.ParseBaseURL(text); err != nil && text != "" {
+		return invalid
 	}
 	return strconv.Quote(text)
 }
 
-// Format prints where t sends requests, and the names of the headers it adds.
+// Format prints the gateway's base URL and the names of the headers in Options.
 func (t Transport) Format(s fmt.State, _ rune) {
 	if t.settings == nil {
 		io.WriteString(s, "portkey.Transport{}")
 		return
 	}
 	var names []string
-	for _, l := range t.static.lines {
-		names = append(names, strings.ToLower(l.key))
+	for _, f := range t.defaults.fields {
+		names = append(names, strings.ToLower(f.key))
 	}
-	fmt.Fprintf(s, "portkey.Transport{gateway: %v, headers: %v}", t.gateway, names)
+	fmt.Fprintf(s, "portkey.Transport{gateway: %v, headers: %v}", t.gateway.url, names)
 }

@@ -167,7 +167,7 @@ func TestRedirectBackToTheGatewayCarriesNoSecret(t *testing.T) {
 		if r.URL.Host == "api.openai.com" {
 			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
 		}
-		return http.DefaultTransport.RoundTrip(r)
+		return loopback.RoundTrip(r)
 	}}
 	opts := secretOptions()
 	opts.BaseURL = gw.URL + "/v1"

@@ -37,6 +37,9 @@ import (
 // is sent as it is read, and once; redirects are returned; and a call that fails
 // leaves the idle connections, which others may share, alone.
 func NewRetryTransport(base http.RoundTripper) *retryablehttp.RoundTripper {
+	if base == nil {
+		base = defaultBase()
+	}
 	return &retryablehttp.RoundTripper{Client: &retryablehttp.Client{
 		HTTPClient:   &http.Client{Transport: base, CheckRedirect: returnRedirect},
 		RetryMax:     2,
@@ -90,7 +93,7 @@ func RetryPolicy(ctx context.Context, resp *http.Response, err error) (bool, err
 
 func isGatewayMark(key string) bool {
 	switch http.CanonicalHeaderKey(key) {
-	case keyTrace, "X-Portkey-Request-Id", "X-Portkey-Gateway-Exception":
+	case keyTraceID, "X-Portkey-Request-Id", "X-Portkey-Gateway-Exception":
 		return true
 	}
 	return false
@@ -174,20 +177,22 @@ func units(text string, unit, max time.Duration) time.Duration {
 	return 0
 }
 
-// A retrying sends by a retryablehttp.Client, as a RoundTripper should: see NewRetryTransport.
+// A retrying is a RoundTripper that sends through a retryablehttp.Client: see
+// NewRetryTransport.
 type retrying struct {
-	client *retryablehttp.Client
-	http   *http.Client // in place of a client.HTTPClient that is nil
+	client     *retryablehttp.Client
+	httpClient *http.Client      // used if client has none
+	base       http.RoundTripper // used if neither has a Transport
 }
 
-// retryingBase returns base, or what to use in its place if it retries.
+// retryingBase returns base, or a retrying if base is one of go-retryablehttp.
 func retryingBase(base http.RoundTripper) http.RoundTripper {
 	rt, ok := base.(*retryablehttp.RoundTripper)
 	if !ok {
 		return base
 	}
 	standard := retryablehttp.NewClient()
-	return &retrying{cmp.Or(rt.Client, standard), standard.HTTPClient}
+	return &retrying{cmp.Or(rt.Client, standard), standard.HTTPClient, defaultBase()}
 }
 
 func (r *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -233,10 +238,7 @@ func bodies(req *http.Request) retryablehttp.ReaderFunc {
 // close idle connections: it would whenever a call fails, which costs the other
 // calls of the base their connections, and at times their answers.
 func (r *retrying) forOneCall() *retryablehttp.Client {
-	hc := *r.httpClient()
-	if hc.Transport == nil {
-		hc.Transport = http.DefaultTransport
-	}
+	hc := r.currentClient()
 	hc.Transport = onlyRoundTrip{hc.Transport}
 	hc.CheckRedirect = returnRedirect
 	return &retryablehttp.Client{
@@ -254,9 +256,19 @@ func (r *retrying) forOneCall() *retryablehttp.Client {
 	}
 }
 
-func (r *retrying) httpClient() *http.Client { return cmp.Or(r.client.HTTPClient, r.http) }
+// currentClient returns a copy of the http.Client that the user has set by now.
+func (r *retrying) currentClient() http.Client {
+	hc := *cmp.Or(r.client.HTTPClient, r.httpClient)
+	if hc.Transport == nil {
+		hc.Transport = r.base
+	}
+	return hc
+}
 
-func (r *retrying) CloseIdleConnections() { r.httpClient().CloseIdleConnections() }
+func (r *retrying) CloseIdleConnections() {
+	hc := r.currentClient()
+	hc.CloseIdleConnections()
+}
 
 type onlyRoundTrip struct{ http.RoundTripper }
 

@@ -544,7 +544,7 @@ func TestRefusedConnectionIsRetried(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close() // frees a port on which connections are refused
-	base := &recorder{respond: http.DefaultTransport.RoundTrip}
+	base := &recorder{respond: loopback.RoundTrip}
 	_, err = newRetryClient(t, newRetryTransport(base), "http://"+l.Addr().String()).Do(newPost(t, t.Context()))
 	if n := len(base.all()); !errors.Is(err, syscall.ECONNREFUSED) || n != 3 {
 		t.Errorf("got %v after %d attempts, want a refused connection after 3", err, n)
@@ -723,7 +723,7 @@ func TestContextEndsTheWaitBetweenAttempts(t *testing.T) {
 func TestCanceledCallIsNotRetried(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	base := &recorder{respond: http.DefaultTransport.RoundTrip}
+	base := &recorder{respond: loopback.RoundTrip}
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		cancel()
 		<-r.Context().Done()
@@ -1080,17 +1080,6 @@ func TestRetryTransportWithoutAClientReusesConnections(t *testing.T) {
 	}
 }
 
-func TestRetryUsesTheCurrentDefaultTransport(t *testing.T) { // not parallel: it changes a global
-	tr := newTransport(t, newRetryTransport(nil), portkey.Options{BaseURL: "http://gw.example"})
-	old := http.DefaultTransport
-	defer func() { http.DefaultTransport = old }()
-	want := errors.New("tls: of the new default") // not retried
-	http.DefaultTransport = &recorder{respond: func(*http.Request) (*http.Response, error) { return nil, want }}
-	if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", openAIChat, "")); err != want {
-		t.Errorf("got %v, want %v", err, want)
-	}
-}
-
 // A closeIdleRecorder also counts the calls of CloseIdleConnections.
 type closeIdleRecorder struct {
 	recorder
@@ -1102,7 +1091,7 @@ func (r *closeIdleRecorder) CloseIdleConnections() { r.closeIdleCalls.Add(1) }
 func TestFailedCallsDoNotCloseIdleConnections(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, respondInTurn(503))
-	base := &closeIdleRecorder{recorder: recorder{respond: http.DefaultTransport.RoundTrip}}
+	base := &closeIdleRecorder{recorder: recorder{respond: loopback.RoundTrip}}
 	c := newRetryClient(t, newRetryTransport(base), s.URL)
 	do(t, c, newPost(t, t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())

@@ -19,9 +19,6 @@ import (
 func TestMain(m *testing.M) {
 	os.Unsetenv("PORTKEY_API_KEY")
 	os.Unsetenv("PORTKEY_BASE_URL")
-	// httptest.Server.Close closes the idle connections of http.DefaultTransport,
-	// which parallel tests use. roundTripperFunc hides CloseIdleConnections.
-	http.DefaultTransport = roundTripperFunc(http.DefaultTransport.RoundTrip)
 	os.Exit(m.Run())
 }
 
@@ -306,7 +303,7 @@ func TestRouteErrorExplainsRefusal(t *testing.T) {
 func TestFilteredRequestIsPassedThroughUnchanged(t *testing.T) {
 	t.Parallel()
 	elsewhere := newServer(t, nil)
-	base := &recorder{respond: http.DefaultTransport.RoundTrip}
+	base := &recorder{respond: loopback.RoundTrip}
 	c := &http.Client{Transport: newTransport(t, base, portkey.Options{
 		BaseURL: "http://gw.example/v1",
 		Headers: portkey.Headers{APIKey: "pk"},

@@ -116,11 +116,11 @@ func TestGatewayCallsWhatTheClientAskedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := os.ReadFile("../providers.go")
+	table, err := os.ReadFile("../internal/providers/table.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(t, "rows of the table in providers.go", strings.Count(string(table), "\t{gateway: "), len(providerCalls))
+	check(t, "rows of the table in internal/providers", strings.Count(string(table), "\t{url: "), len(providerCalls))
 	for _, c := range providerCalls {
 		for _, call := range []struct{ method, path, want string }{
 			{"POST", "/chat/completions", c.chat},

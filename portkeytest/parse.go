@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"mime"
 	"mime/multipart"
@@ -17,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/portkey-go/portkey"
+	"github.com/portkey-go/portkey/internal/configcheck"
 )
 
 // maxHeaderBytes is Node.js's limit for the URL and all header names and values together.
@@ -98,8 +98,7 @@ func (x *exchange) parseConfig(config, provider string) error {
 			"Or the x-portkey-config header should have a valid config with provider details in it.")
 	}
 
-	// The gateway rejects "options", which belong to the old config format, only after all other problems. Remove them,
-	// because Validate would report them as one of those.
+	// The gateway rejects "options", which belong to the old config format, only after all other problems.
 	hasOptions := isTruthy(members["options"])
 	delete(members, "options")
 	withoutOptions, _ := json.Marshal(value)
@@ -107,7 +106,7 @@ func (x *exchange) parseConfig(config, provider string) error {
 	if err := json.Unmarshal(withoutOptions, &x.config); err != nil {
 		return badRequest("Invalid config passed", "path: , message: Expected object")
 	}
-	if problems := append(configProblems(x.config), targetProblems("", x.config)...); len(problems) > 0 {
+	if problems := append(configProblems(members), targetProblems("", x.config)...); len(problems) > 0 {
 		return badRequest("Invalid config passed", problems...)
 	}
 	if hasOptions {
@@ -129,22 +128,15 @@ func isTruthy(value any) bool {
 	return true
 }
 
-// configProblems returns the problems that Validate finds in a config, in the gateway's format.
-func configProblems(config portkey.ConfigObject) (problems []string) {
-	var invalid *portkey.HeaderError
-	if errors.As(config.Validate(), &invalid) {
-		for _, problem := range strings.Split(invalid.Reason, "; ") {
-			path, message, _ := strings.Cut(problem, " ")
-			if path == "the" { // "the config ...": not a path
-				path, message = "", strings.TrimPrefix(message, "config ")
-			}
-			problems = append(problems, formatProblem(path, message))
-		}
+// configProblems returns the faults of a config in the gateway's format.
+func configProblems(config map[string]any) (problems []string) {
+	for _, f := range configcheck.Check(config) {
+		problems = append(problems, formatProblem(f.Path, f.Reason))
 	}
 	return problems
 }
 
-// targetProblems returns the problems of the target at path, and of its targets, that Validate leaves to the gateway:
+// targetProblems returns the problems of the target at path, and of its targets, that configcheck leaves to the gateway:
 // unknown providers and forbidden hosts.
 func targetProblems(path string, target portkey.ConfigObject) (problems []string) {
 	if target.Provider != "" && !isKnownProvider(target.Provider) {

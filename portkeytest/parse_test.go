@@ -50,7 +50,7 @@ func TestRejectsInvalidRequests(t *testing.T) {
 				"Or the x-portkey-config header should have a valid config with provider details in it."), false},
 		{"invalid config", "POST", "/chat/completions", portkeyHeader("Config", invalidConfig), chatBody,
 			400, `{"status":"failure","message":"Invalid config passed","errors":[` +
-				`"path: strategy,mode, message: is not one of single, loadbalance, fallback, conditional",` +
+				`"path: strategy,mode, message: must be one of single, loadbalance, fallback, conditional",` +
 				`"path: targets,0,provider, message: Invalid 'provider' value. Must be one of: anthropic,`, false},
 		{"config in the old format", "POST", "/chat/completions",
 			portkeyHeader("Config", `{"provider":"openai","api_key":"k","options":[1]}`), chatBody,

@@ -71,7 +71,7 @@ func TestChatFailsInOneLine(t *testing.T) {
 		{page.URL + "/v1", "", "hi", "is it a gateway?"},
 		{gone.URL + "/v1", "", "hi", "cannot reach the gateway " + gone.URL + "/v1: "},
 		{"", "", " ", "the prompt is empty"},
-		{"gw", "", "hi", "PORTKEY_BASE_URL has no scheme"},
+		{"gw", "", "hi", "PORTKEY_BASE_URL must start with"},
 		{gone.URL, "p\nk", "hi", "invalid header x-portkey-api-key"},
 		{"", "", "-nope", "flag provided but not defined: -nope"},
 	} {

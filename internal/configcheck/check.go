@@ -1,0 +1,402 @@
+// Package configcheck reports what the Portkey gateway would refuse about a
+// gateway config, which it gets as decoded JSON. TestValidateJudgesAsTheGatewayDoes
+// in interop/ compares it with the real gateway.
+package configcheck
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/portkey-go/portkey/internal/providers"
+)
+
+// A Fault is one value that the gateway would refuse.
+type Fault struct {
+	Path   string // such as "targets[1].strategy.mode"; "" for the config as a whole
+	Reason string
+}
+
+func (f Fault) String() string {
+	if f.Path == "" {
+		return "the config " + f.Reason
+	}
+	return f.Path + " " + f.Reason
+}
+
+// Check returns all faults of config, as encoding/json decodes it into an any.
+// Keys, providers and values that only the hosted gateway knows are accepted.
+func Check(config map[string]any) []Fault {
+	var c checker
+	checkTarget(&c, config)
+	if _, ok := config["options"]; ok {
+		c.fault("options", "belongs to a config format that the gateway no longer reads: use strategy and targets")
+	}
+	return c.faults
+}
+
+// NamesProvider reports whether config decides by itself which provider is
+// called, with a credential of its own: by a provider, targets, a virtual key or
+// a saved prompt.
+func NamesProvider(config map[string]any) bool {
+	return namesCredential(config) || truthy(config["provider"]) || config["targets"] != nil
+}
+
+// CheckCustomHost returns an error unless the gateway accepts host as the base
+// URL of a provider. The error does not contain the host.
+func CheckCustomHost(host string) error {
+	if len(host) > 2048 {
+		return errors.New("is longer than 2048 characters")
+	}
+	_, err := providers.ParseBaseURL(host)
+	return err
+}
+
+// A checker collects the faults of a config.
+type checker struct {
+	path   []step
+	faults []Fault
+}
+
+// A step is a key of an object, or an index of a list.
+type step struct {
+	key   string
+	index int // if key is ""
+}
+
+// A check reports the faults of one value to the checker.
+type check func(c *checker, v any)
+
+// in checks a value that is one step further down the path.
+func (c *checker) in(s step, check check, v any) {
+	c.path = append(c.path, s)
+	check(c, v)
+	c.path = c.path[:len(c.path)-1]
+}
+
+// fault adds a fault of the value at the checker's path, or of what key leads to
+// from there.
+func (c *checker) fault(key, reason string) {
+	var path strings.Builder
+	for _, s := range c.path {
+		if s.key == "" {
+			path.WriteString("[" + strconv.Itoa(s.index) + "]")
+			continue
+		}
+		if path.Len() > 0 {
+			path.WriteByte('.')
+		}
+		path.WriteString(s.key)
+	}
+	if path.Len() > 0 && key != "" {
+		path.WriteByte('.')
+	}
+	path.WriteString(key)
+	c.faults = append(c.faults, Fault{path.String(), reason})
+}
+
+func (c *checker) require(ok bool, reason string) {
+	if !ok {
+		c.fault("", reason)
+	}
+}
+
+// configKeys are the keys of a config that the gateway checks. It accepts any other key.
+var configKeys map[string]check
+
+func init() { // an initializer would refer to itself: targets are configs
+	statusCodes := listOf(checkNumber)
+	configKeys = map[string]check{
+		"strategy": object(map[string]check{
+			"mode":            oneOf("single", "loadbalance", "fallback", "conditional"),
+			"on_status_codes": statusCodes,
+			"conditions": listOf(object(map[string]check{
+				"query": checkQuery,
+				"then":  checkString,
+			}, "query", "then")),
+			"default": checkString,
+		}, "mode"),
+		"targets": listOf(checkTarget),
+
+		"name":            checkString,
+		"provider":        checkProvider,
+		"api_key":         checkString,
+		"virtual_key":     checkString,
+		"prompt_id":       checkString,
+		"custom_host":     checkCustomHost,
+		"forward_headers": listOf(checkString),
+		"weight":          checkNumber,
+		"on_status_codes": statusCodes,
+		"request_timeout": checkNumber,
+		"cache": object(map[string]check{
+			"mode":    oneOf("simple", "semantic"),
+			"max_age": checkNumber,
+		}, "mode"),
+		"retry": object(map[string]check{
+			"attempts":               checkNumber,
+			"on_status_codes":        statusCodes,
+			"use_retry_after_header": checkBool,
+		}, "attempts"),
+		"strict_open_ai_compliance": checkBool,
+		"input_guardrails":          checkGuardrails,
+		"output_guardrails":         checkGuardrails,
+		"before_request_hooks":      listOf(checkObject),
+		"after_request_hooks":       listOf(checkObject),
+
+		"openai_project":              checkString,
+		"openai_organization":         checkString,
+		"azure_model_name":            checkString,
+		"azure_auth_mode":             checkString,
+		"aws_access_key_id":           checkString,
+		"aws_secret_access_key":       checkString,
+		"aws_session_token":           checkString,
+		"aws_region":                  checkString,
+		"vertex_project_id":           checkString,
+		"vertex_region":               checkString,
+		"vertex_service_account_json": checkStringMap,
+	}
+}
+
+// checkTarget checks a config, or one of its targets: they have the same form.
+func checkTarget(c *checker, v any) {
+	object(configKeys)(c, v)
+	config, ok := v.(map[string]any)
+	if !ok {
+		return
+	}
+	strategy, hasStrategy := config["strategy"].(map[string]any)
+	isNested := len(c.path) > 0 // a whole config may leave the provider to x-portkey-provider
+	switch {
+	case !isComplete(config):
+		c.fault("", "needs provider and api_key, strategy and targets, or one of virtual_key, cache, retry, request_timeout, hooks and guardrails")
+	case isNested && !hasStrategy && !truthy(config["provider"]) && !namesCredential(config):
+		c.fault("", "names no provider")
+	}
+	if config["provider"] == "vertex-ai" && !truthy(config["virtual_key"]) && (!truthy(config["vertex_region"]) ||
+		!truthy(config["vertex_project_id"]) && !truthy(config["vertex_service_account_json"])) {
+		c.fault("provider", "vertex-ai needs vertex_region, and vertex_project_id or vertex_service_account_json")
+	}
+	if targets, isList := config["targets"].([]any); hasStrategy && (isList || config["targets"] == nil) {
+		// Without a target to choose, the open-source gateway fails the call or never answers it.
+		if len(targets) == 0 {
+			c.fault("targets", "must not be empty if there is a strategy")
+		} else if strategy["mode"] == "loadbalance" && haveNoWeight(targets) {
+			c.fault("targets", "must not all have weight 0")
+		}
+	}
+	if strategy["mode"] == "conditional" {
+		checkConditional(c, strategy, config["targets"])
+	}
+}
+
+// isComplete reports whether a config or target is of use on its own: to the
+// open-source gateway, or by what only the hosted one accepts.
+func isComplete(config map[string]any) bool {
+	has := func(keys ...string) bool {
+		for _, key := range keys {
+			if _, ok := config[key]; !ok {
+				return false
+			}
+		}
+		return true
+	}
+	provider, _ := config["provider"].(string)
+	return has("provider", "api_key") || has("strategy", "targets") ||
+		truthy(config["cache"]) || truthy(config["retry"]) || truthy(config["request_timeout"]) ||
+		has("before_request_hooks") || has("after_request_hooks") || has("input_guardrails") || has("output_guardrails") ||
+		provider == "ollama" || provider == "triton" || // they need no key
+		truthy(config["aws_access_key_id"]) && truthy(config["aws_secret_access_key"]) ||
+		provider == "vertex-ai" && truthy(config["vertex_region"]) ||
+		provider == "azure-openai" && truthy(config["azure_auth_mode"]) ||
+		// Only the hosted gateway accepts these.
+		namesCredential(config) || strings.HasPrefix(provider, "@") || has("forward_headers") ||
+		has("provider", "custom_host") || has("provider", "azure_endpoint_name") || has("provider", "azure_deployment_name")
+}
+
+// namesCredential reports whether config names a credential that is saved at Portkey.
+func namesCredential(config map[string]any) bool {
+	override, _ := config["override_params"].(map[string]any)
+	model, _ := override["model"].(string)
+	return truthy(config["virtual_key"]) || truthy(config["prompt_id"]) || strings.HasPrefix(model, "@")
+}
+
+// checkConditional checks the names in a conditional strategy: the gateway
+// resolves them only when a call arrives.
+func checkConditional(c *checker, strategy map[string]any, targets any) {
+	names := map[string]bool{}
+	all, _ := targets.([]any)
+	for _, t := range all {
+		target, _ := t.(map[string]any)
+		if name, ok := target["name"].(string); ok {
+			names[name] = true
+		}
+	}
+	conditions, ok := strategy["conditions"].([]any)
+	if !ok {
+		c.fault("strategy.conditions", "is missing")
+	}
+	for i, v := range conditions {
+		if condition, ok := v.(map[string]any); ok {
+			if then, ok := condition["then"].(string); ok && !names[then] {
+				c.fault(fmt.Sprintf("strategy.conditions[%d].then", i), "is not the name of a target")
+			}
+		}
+	}
+	if name, ok := strategy["default"].(string); !ok || !names[name] {
+		c.fault("strategy.default", "is not the name of a target")
+	}
+}
+
+// truthy reports whether JavaScript, and so the gateway, treats v as true.
+func truthy(v any) bool {
+	switch v {
+	case nil, false, "", 0.0:
+		return false
+	}
+	return true
+}
+
+func haveNoWeight(targets []any) bool {
+	for _, t := range targets {
+		target, _ := t.(map[string]any)
+		if weight, ok := target["weight"].(float64); !ok || weight > 0 {
+			return false // the default is 1
+		}
+	}
+	return len(targets) > 0
+}
+
+func checkString(c *checker, v any) {
+	_, ok := v.(string)
+	c.require(ok, "must be a string")
+}
+
+func checkNumber(c *checker, v any) {
+	_, ok := v.(float64)
+	c.require(ok, "must be a number")
+}
+
+func checkBool(c *checker, v any) {
+	_, ok := v.(bool)
+	c.require(ok, "must be true or false")
+}
+
+func checkObject(c *checker, v any) {
+	_, ok := v.(map[string]any)
+	c.require(ok, "must be an object")
+}
+
+func checkStringMap(c *checker, v any) {
+	object, ok := v.(map[string]any)
+	for _, value := range object {
+		_, isString := value.(string)
+		ok = ok && isString
+	}
+	c.require(ok, "must be an object whose values are strings")
+}
+
+// checkGuardrails accepts a list of IDs or a list of objects, but not a mixed one.
+func checkGuardrails(c *checker, v any) {
+	all, ok := v.([]any)
+	strings, objects := 0, 0
+	for _, e := range all {
+		switch e.(type) {
+		case string:
+			strings++
+		case map[string]any:
+			objects++
+		}
+	}
+	c.require(ok && (strings == len(all) || objects == len(all)), "must be a list of IDs or a list of objects")
+}
+
+// checkProvider checks only the form of a name: the hosted gateway knows more
+// providers than the open-source one.
+func checkProvider(c *checker, v any) {
+	const nameChars = "0123456789abcdefghijklmnopqrstuvwxyz-"
+	name, ok := v.(string)
+	ok = ok && (strings.HasPrefix(name, "@") || name != "" && strings.Trim(name, nameChars) == "")
+	c.require(ok, "must be a provider's name in lower case, or @slug")
+}
+
+func checkCustomHost(c *checker, v any) {
+	host, ok := v.(string)
+	if !ok {
+		checkString(c, v)
+		return
+	}
+	if host == "" {
+		return // the gateway ignores it
+	}
+	if err := CheckCustomHost(host); err != nil {
+		c.fault("", err.Error())
+	}
+}
+
+var queryOperators = []string{"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$regex"}
+
+// checkQuery checks the operators of a condition's query.
+func checkQuery(c *checker, v any) {
+	query, ok := v.(map[string]any)
+	if !ok {
+		checkObject(c, v)
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(query)) {
+		if _, isList := query[key].([]any); isList && (key == "$and" || key == "$or") {
+			c.in(step{key: key}, listOf(checkQuery), query[key])
+			continue
+		}
+		operators, _ := query[key].(map[string]any)
+		if list, _ := query[key].([]any); len(list) > 0 {
+			c.fault("", "compares with a list: use $in or $nin")
+		}
+		for _, operator := range slices.Sorted(maps.Keys(operators)) {
+			if !slices.Contains(queryOperators, operator) {
+				c.fault("", "has an unknown operator: use one of "+strings.Join(queryOperators, " "))
+			}
+		}
+	}
+}
+
+func oneOf(values ...string) check {
+	return func(c *checker, v any) {
+		s, ok := v.(string)
+		c.require(ok && slices.Contains(values, s), "must be one of "+strings.Join(values, ", "))
+	}
+}
+
+// listOf checks each element of a list.
+func listOf(element check) check {
+	return func(c *checker, v any) {
+		all, ok := v.([]any)
+		c.require(ok, "must be a list")
+		for i, e := range all {
+			c.in(step{index: i}, element, e)
+		}
+	}
+}
+
+// object checks the values of an object by their keys. The required keys must be present.
+func object(keys map[string]check, required ...string) check {
+	return func(c *checker, v any) {
+		object, ok := v.(map[string]any)
+		if !ok {
+			checkObject(c, v)
+			return
+		}
+		for _, key := range required {
+			if _, ok := object[key]; !ok {
+				c.fault(key, "is missing")
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(object)) {
+			if check := keys[key]; check != nil {
+				c.in(step{key: key}, check, object[key])
+			}
+		}
+	}
+}

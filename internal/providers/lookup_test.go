@@ -1,0 +1,302 @@
+package providers
+
+import (
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func parse(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// A result is what Lookup returns; the zero result is that of a URL without a match.
+type result struct {
+	endpoint, provider string
+	headers            map[string]string
+}
+
+func lookUp(t *testing.T, table *Table, text string) (r result) {
+	t.Helper()
+	endpoint, implied, ok := table.Lookup(parse(t, text))
+	if !ok {
+		return result{}
+	}
+	r = result{endpoint: endpoint, provider: implied.Provider}
+	for _, h := range implied.Headers {
+		if r.headers == nil {
+			r.headers = make(map[string]string)
+		}
+		r.headers[h.Key] = h.Value
+	}
+	return r
+}
+
+func TestLookup(t *testing.T) {
+	t.Parallel()
+	deployment := map[string]string{"X-Portkey-Azure-Resource-Name": "res", "X-Portkey-Azure-Deployment-Id": "dep"}
+	withVersion := map[string]string{"X-Portkey-Azure-Api-Version": "2024-06-01"}
+	for key, value := range deployment {
+		withVersion[key] = value
+	}
+	const azure = "https://res.openai.azure.com/openai/deployments/dep"
+	tests := []struct {
+		name, url string
+		want      result
+	}{
+		{"translated endpoint", "https://api.together.xyz/v1/chat/completions", result{"/chat/completions", "together-ai", nil}},
+		{"other endpoint keeps the suffix", "https://api.together.xyz/v1/models", result{"/v1/models", "together-ai", nil}},
+		{"escaped path", "https://api.openai.com/v1/files/a%2Fb", result{"/files/a%2Fb", "openai", nil}},
+		{"base URL itself", "https://api.openai.com/v1", result{"", "openai", nil}},
+		{"longest base URL", "https://api.cohere.com/compatibility/v1/embeddings", result{"/embeddings", "cohere", nil}},
+		{"shorter base URL", "https://api.cohere.com/v2/rerank", result{"/v2/rerank", "cohere", nil}},
+		{"names in host and path", azure + "/chat/completions", result{"/chat/completions", "azure-openai", deployment}},
+		{"name in the suffix", azure + "/audio/speech", result{"/deployments/dep/audio/speech", "azure-openai", deployment}},
+		{"header from the query", azure + "/chat/completions?api-version=2024-06-01", result{"/chat/completions", "azure-openai", withVersion}},
+		{"query of an endpoint that the gateway proxies", azure + "/other?api-version=2024-06-01", result{"/deployments/dep/other", "azure-openai", deployment}},
+		{"only translated endpoints", "https://api.fireworks.ai/inference/v1/embeddings", result{"/embeddings", "fireworks-ai", nil}},
+		{"not an only translated endpoint", "https://api.fireworks.ai/inference/v1/models", result{}},
+		{"path that continues a segment", "https://api.openai.com/v10/models", result{}},
+		{"invalid value for a name", "https://res.openai.azure.com/openai/deployments/a%20b/x", result{"/deployments/a%20b/x", "azure-openai", map[string]string{"X-Portkey-Azure-Resource-Name": "res"}}},
+		{"two labels for a name", "https://a.res.openai.azure.com/openai/x", result{}},
+		{"no label for a name", "https://.openai.azure.com/openai/x", result{}},
+		{"other scheme", "http://api.openai.com/v1/models", result{}},
+		{"other port", "https://api.openai.com:8443/v1/models", result{}},
+		{"credentials", "https://user@api.openai.com/v1/models", result{}},
+		{"OAuth endpoint", "https://api.openai.com/v1/OAuth/token", result{}},
+		{"discovery endpoint", "https://api.openai.com/v1/.well-known/x", result{}},
+		{"unknown host", "https://api.openai.com.evil.example/v1/models", result{}},
+		{"host without a dot", "https://localhost/v1/models", result{}},
+	}
+	table := NewTable(nil)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := lookUp(t, table, tt.url); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestLookupRefusesAnOpaqueURL(t *testing.T) {
+	t.Parallel()
+	u := parse(t, "https://api.openai.com/v1/models")
+	u.Opaque = "//evil.example/v1/models"
+	if _, _, ok := NewTable(nil).Lookup(u); ok {
+		t.Error("got a match")
+	}
+}
+
+func TestOwnBaseURLs(t *testing.T) {
+	t.Parallel()
+	table := NewTable([]BaseURL{
+		{parse(t, "https://llm.example.com"), "root"},
+		{parse(t, "https://llm.example.com/v1"), "first"},
+		{parse(t, "https://llm.example.com/v1"), "second"},
+		{parse(t, "http://llm.example.com/v1"), ""},
+		{parse(t, "https://api.openai.com/v1"), "@mine"},
+		{parse(t, "https://proxy.example.com/x"), "together-ai"},
+	})
+	tests := []struct {
+		name, url string
+		want      result
+	}{
+		{"without a path", "https://llm.example.com/models", result{"/models", "root", nil}},
+		{"nothing but the host", "https://llm.example.com", result{"", "root", nil}},
+		{"the longest, and the first of two", "https://llm.example.com/v1/models", result{"/models", "first", nil}},
+		{"path that continues a segment", "https://llm.example.com/v10/models", result{"/v10/models", "root", nil}},
+		{"no provider", "http://llm.example.com/v1/models", result{"/models", "", nil}},
+		{"before a known provider", "https://api.openai.com/v1/models", result{"/models", "@mine", nil}},
+		{"known suffix", "https://proxy.example.com/x/models", result{"/v1/models", "together-ai", nil}},
+		{"OAuth endpoint", "https://llm.example.com/v1/oauth/token", result{"/oauth/token", "first", nil}},
+		{"known providers remain", "https://api.anthropic.com/v1/messages", result{"/messages", "anthropic", nil}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := lookUp(t, table, tt.url); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// Each row must be found by its own URL, and not be hidden by another row.
+func TestEveryRowIsFound(t *testing.T) {
+	t.Parallel()
+	seen := make(map[string]bool)
+	for _, r := range rows {
+		t.Run(r.url, func(t *testing.T) {
+			if seen[r.url] {
+				t.Fatal("the URL has two rows")
+			}
+			seen[r.url] = true
+			if !strings.HasSuffix(r.url, r.suffix) || strings.HasSuffix(r.url, "/") {
+				t.Errorf("url must end in suffix %q, and not in a slash", r.suffix)
+			}
+			text := r.url
+			want := result{endpoint: "/chat/completions", provider: r.provider}
+			for strings.Contains(text, "{") {
+				i, j := strings.IndexByte(text, '{'), strings.IndexByte(text, '}')
+				key := "x-portkey-" + text[i+1:j]
+				text = text[:i] + "Value-1" + text[j+1:]
+				if want.headers == nil {
+					want.headers = make(map[string]string)
+				}
+				want.headers[http.CanonicalHeaderKey(key)] = "Value-1"
+			}
+			got := lookUp(t, NewTable(nil), text+"/chat/completions")
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			if _, ok := Find(r.provider); !ok {
+				t.Errorf("Find does not know %s", r.provider)
+			}
+			for key := range want.headers {
+				if !slices.Contains(ImpliedKeys(), key) {
+					t.Errorf("ImpliedKeys lacks %s", key)
+				}
+			}
+		})
+	}
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	if s, ok := Find("azure-openai"); !ok || s.KeyHeader != "Api-Key" || s.TokenHeader != "X-Portkey-Azure-Ad-Token" {
+		t.Errorf("azure-openai: got %+v, %t", s, ok)
+	}
+	if s, ok := Find("google"); !ok || s.KeyQuery != "key" {
+		t.Errorf("google: got %+v, %t", s, ok)
+	}
+	if s, ok := Find("openai"); !ok || s != (Special{}) {
+		t.Errorf("openai: got %+v, %t", s, ok)
+	}
+	if _, ok := Find("unknown"); ok {
+		t.Error("unknown: got a provider")
+	}
+}
+
+func TestHasKey(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]bool{"key=k": true, "a=b&key=": true, "": false, "api-key=k": false} {
+		t.Run(query, func(t *testing.T) {
+			if got := HasKey(parse(t, "?"+query).Query()); got != want {
+				t.Errorf("got %t, want %t", got, want)
+			}
+		})
+	}
+}
+
+func TestReadsCredential(t *testing.T) {
+	t.Parallel()
+	for endpoint, want := range map[string]bool{
+		"/chat/completions": true, "/responses": true, "/responses/r1": true, "/files/f1/content": true,
+		"/chat/completions/": false, "/filesystem": false, "/models": false, "": false,
+	} {
+		t.Run(endpoint, func(t *testing.T) {
+			if got := ReadsCredential(endpoint); got != want {
+				t.Errorf("got %t, want %t", got, want)
+			}
+		})
+	}
+}
+
+func TestParseBaseURL(t *testing.T) {
+	t.Parallel()
+	valid := map[string]string{
+		"https://a.example":          "https://a.example",
+		"http://127.0.0.1:8787/v1/":  "http://127.0.0.1:8787/v1",
+		"https://[::1]:8787/v1//":    "https://[::1]:8787/v1",
+		"HTTPS://a.example:65535/v1": "https://a.example:65535/v1",
+	}
+	for text, want := range valid {
+		t.Run(text, func(t *testing.T) {
+			u, err := ParseBaseURL(text)
+			if err != nil || u.String() != want {
+				t.Errorf("got %v, %v, want %s", u, err, want)
+			}
+		})
+	}
+	for _, text := range []string{
+		"", "SECRET", "SECRET.example/v1", "ftp://SECRET", "http://", "http://:8787/SECRET", "http://SECRET:0", "http://SECRET:65536",
+		"http://u:SECRET@a.example", "http://a.example?k=SECRET", "http://a.example?", "http://a.example#SECRET", "http://a.example#",
+		"http://a.example/SECRET%2F", "http://a.example/SECRET x", "http://a.example:SECRET", "http://a.example/\x00SECRET",
+	} {
+		t.Run("invalid "+text, func(t *testing.T) {
+			u, err := ParseBaseURL(text)
+			if err == nil {
+				t.Fatalf("got %v, want an error", u)
+			}
+			if strings.Contains(err.Error(), "SECRET") {
+				t.Errorf("the error shows the URL: %v", err)
+			}
+		})
+	}
+}
+
+// A match must never let a URL choose the gateway's path outside of the base URL,
+// or a header that could not be sent.
+func FuzzLookup(f *testing.F) {
+	for _, r := range rows {
+		f.Add(r.url + "/chat/completions")
+		f.Add(r.url + "/a%2Fb?api-version=1")
+	}
+	table := NewTable(nil)
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := url.Parse(text)
+		if err != nil {
+			return
+		}
+		endpoint, implied, ok := table.Lookup(u)
+		if !ok {
+			return
+		}
+		if u.Scheme != "https" || u.User != nil || u.Opaque != "" || implied.Provider == "" {
+			t.Errorf("got a match for %q", text)
+		}
+		if endpoint != "" && endpoint[0] != '/' {
+			t.Errorf("got endpoint %q", endpoint)
+		}
+		if !translatedEndpoints[endpoint] && !strings.HasSuffix(u.EscapedPath(), endpoint) {
+			t.Errorf("got endpoint %q of path %q", endpoint, u.EscapedPath())
+		}
+		for _, h := range implied.Headers {
+			fromQuery := h.Key == azure.queryHeader
+			if h.Value == "" || !fromQuery && strings.Trim(h.Value, valueChars) != "" {
+				t.Errorf("got %s: %q", h.Key, h.Value)
+			}
+		}
+	})
+}
+
+// A URL costs the same with 1,000 base URLs on its host as with one.
+func BenchmarkLookup(b *testing.B) {
+	u, _ := url.Parse("https://llm.example.com/0999/v1/chat/completions")
+	for name, n := range map[string]int{"1 base URL": 1, "1000 base URLs": 1000} {
+		own := make([]BaseURL, 0, n)
+		for i := range n {
+			base := *u
+			base.Path = "/" + string(rune('a'+i%26)) + strings.Repeat("x", i/26) + "/v1"
+			own = append(own, BaseURL{&base, "openai"})
+		}
+		base := *u
+		base.Path = "/0999/v1"
+		table := NewTable(append(own, BaseURL{&base, "openai"}))
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, ok := table.Lookup(u); !ok {
+					b.Fatal("no match")
+				}
+			}
+		})
+	}
+}
