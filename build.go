@@ -50,7 +50,7 @@ func (b *headerBuilder) build(req http.Header, context, defaults *headerSet, r *
 		return err
 	}
 	if b.size > maxHeaderBytes {
-		return checkSize(b.fields)
+		return checkSize(b.all)
 	}
 	return nil
 }
@@ -75,8 +75,8 @@ func (b *headerBuilder) allocate(n int, levels []*headerSet, implied providers.I
 	b.header, b.values = make(http.Header, n), make([]string, 0, n)
 }
 
-// fields yields all headers.
-func (b *headerBuilder) fields(yield func(key, value string) bool) {
+// all yields all headers.
+func (b *headerBuilder) all(yield func(key, value string) bool) {
 	for key, values := range b.header {
 		for _, v := range values {
 			if !yield(key, v) {

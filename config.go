@@ -15,83 +15,86 @@ import (
 	"github.com/portkey-go/portkey/internal/configcheck"
 )
 
-// Config is a gateway config, which says what the gateway does with a call:
-// retries, caching, fallbacks, load balancing. It is a [ConfigSlug], a
-// [ConfigJSON] or a [ConfigObject]. Header x-portkey-config. It is documented at
+// Config is a gateway config: it tells the gateway how to handle a call, with
+// retries, caching, fallbacks or load balancing. It is a [ConfigSlug], a [ConfigJSON]
+// or a [ConfigObject]. The header is x-portkey-config. Portkey documents configs at
 // https://portkey.ai/docs/api-reference/inference-api/config-object.
 type Config interface {
 	encode() (headerField, error)
 }
 
-// ConfigSlug names a config that is saved at Portkey: "cf-..." or "pc-...".
-// A self-hosted open-source gateway knows none: give it a ConfigObject.
+// ConfigSlug is the slug of a config that is saved at Portkey ("pc-..." or "cf-...").
+// The open-source gateway has no saved configs: use a ConfigObject.
 type ConfigSlug string
 
-// ConfigJSON is a config object as JSON text. What it says is left to the gateway
-// to check; decoded into a ConfigObject it can be checked here. It may hold
-// providers' keys: printed or logged it is redacted, and only its JSON encoding
-// is the text itself.
+// ConfigJSON is a config object as JSON text. Only the gateway checks its contents;
+// decode it into a ConfigObject to check it before. It may contain API keys: it is
+// redacted when printed or logged, but not when encoded with encoding/json.
 type ConfigJSON string
 
-// ConfigObject is a config object. It is a target as well: Targets nests them.
-// What is zero is left out, and what has to be said though it is zero is a
-// pointer, or goes into Extra.
+// ConfigObject is a config object. A target has the same form: Targets are nested
+// config objects. Zero fields are omitted. A field whose zero value is meaningful is
+// a pointer; see [Bool]. Other zero values can be set in Extra.
 //
-// Its JSON is its wire form. JSON from Portkey's dashboard can be decoded into
-// it; what has no field lands in Extra, and is encoded again. Printed or logged
-// it is redacted, since it may hold providers' keys; but where encoding/json
-// encodes a value that contains one, as slog's JSON handler does, that is its JSON.
+// Encoded with encoding/json, also by slog's JSON handler, it is what the gateway
+// receives. JSON from Portkey's dashboard can be decoded into it: keys without a field
+// are decoded into Extra, and encoded again. It may contain API keys: it is redacted
+// when printed or logged in any other way.
 type ConfigObject struct {
-	// Strategy says how Targets are used.
+	// Strategy decides which of Targets are called.
 	Strategy *Strategy      `json:"strategy"`
 	Targets  []ConfigObject `json:"targets"`
 
-	// Name is what conditions call the target.
+	// Name is the name of a target, to which conditions refer.
 	Name string `json:"name"`
-	// Weight is the target's share in strategy loadbalance; the gateway's default is 1.
+	// Weight is the share of a target in mode loadbalance. The gateway's default is 1.
 	Weight *float64 `json:"weight"`
-	// OnStatusCodes are the statuses after which a fallback goes on.
+	// OnStatusCodes are the response statuses on which a fallback calls the next target.
 	OnStatusCodes []int `json:"on_status_codes"`
 
-	// Provider is a provider's name, or "@slug" for one that is set up at Portkey.
+	// Provider is the name of a provider, or the "@slug" of one that is saved at Portkey.
 	Provider string `json:"provider"`
-	// APIKey is the provider's key.
+	// APIKey is the provider's API key.
 	APIKey string `json:"api_key"`
-	// VirtualKey is the slug of a key that Portkey keeps.
+	// VirtualKey is the slug of a provider key that is saved at Portkey.
 	VirtualKey string `json:"virtual_key"`
-	// CustomHost is the provider's base URL, if it is hosted elsewhere.
+	// CustomHost is the base URL of a provider that is hosted elsewhere.
 	CustomHost string `json:"custom_host"`
-	// ForwardHeaders names the headers that are handed on to the provider.
+	// ForwardHeaders are the names of request headers that the gateway forwards to the
+	// provider unchanged.
 	ForwardHeaders []string `json:"forward_headers"`
-	// PromptID is a prompt that is saved at Portkey.
+	// PromptID is the ID of a prompt that is saved at Portkey.
 	PromptID string `json:"prompt_id"`
 
 	Cache *Cache `json:"cache"`
 	Retry *Retry `json:"retry"`
-	// CircuitBreaker takes failing targets out for a while. Hosted gateway only.
+	// CircuitBreaker excludes failing targets for some time. Only the hosted gateway has it.
 	CircuitBreaker *CircuitBreaker `json:"cb_config"`
-	// RequestTimeout is in milliseconds, until the provider's response begins.
+	// RequestTimeout is how long the gateway waits for the provider's response to begin,
+	// in milliseconds.
 	RequestTimeout float64 `json:"request_timeout"`
-	// StrictOpenAICompliance false lets answers have fields that OpenAI does not have.
+	// StrictOpenAICompliance, if false, allows responses with fields that OpenAI does not
+	// have. The gateway's default is true.
 	StrictOpenAICompliance *bool `json:"strict_open_ai_compliance"`
 
-	// OverrideParams go before the parameters in the request's body,
-	// DefaultParams after them, and DropParams are taken out.
+	// OverrideParams replace parameters in the request body, DefaultParams are added if
+	// they are missing, and DropParams are removed.
 	OverrideParams map[string]any `json:"override_params"`
 	DefaultParams  map[string]any `json:"default_params"`
 	DropParams     []string       `json:"drop_params"`
 
-	// InputGuardrails and OutputGuardrails are the guardrails' IDs, or an object each.
+	// InputGuardrails and OutputGuardrails are either IDs of guardrails or objects.
 	InputGuardrails  []any `json:"input_guardrails"`
 	OutputGuardrails []any `json:"output_guardrails"`
-	// BeforeRequestHooks and AfterRequestHooks are the longer form of guardrails.
+	// BeforeRequestHooks and AfterRequestHooks are guardrails in their long form.
 	BeforeRequestHooks []map[string]any `json:"before_request_hooks"`
 	AfterRequestHooks  []map[string]any `json:"after_request_hooks"`
 
+	// OpenAI.
 	OpenAIOrganization string `json:"openai_organization"`
 	OpenAIProject      string `json:"openai_project"`
 
-	// Azure OpenAI.
+	// Azure OpenAI and Azure AI.
 	AzureResourceName   string `json:"azure_resource_name"`
 	AzureDeploymentID   string `json:"azure_deployment_id"`
 	AzureAPIVersion     string `json:"azure_api_version"`
@@ -113,77 +116,84 @@ type ConfigObject struct {
 	VertexRegion             string            `json:"vertex_region"`
 	VertexServiceAccountJSON map[string]string `json:"vertex_service_account_json"`
 
-	// Extra is what is newer than this library, by its key in the config.
+	// Extra contains keys that have no field.
 	Extra map[string]any `json:"-"`
 }
 
-// Strategy says how a config's targets are used.
+// Strategy decides which targets of a config are called.
 type Strategy struct {
 	// Mode is single, loadbalance, fallback or conditional.
 	Mode string `json:"mode"`
-	// OnStatusCodes are the statuses after which a fallback goes on; the
-	// gateway's default is all that are not 2xx.
+	// OnStatusCodes are the response statuses on which a fallback calls the next target.
+	// The gateway's default is every status but 2xx.
 	OnStatusCodes []int `json:"on_status_codes"`
-	// Conditions are tried in order in mode conditional.
+	// Conditions are evaluated in order, in mode conditional.
 	Conditions []Condition `json:"conditions"`
-	// Default is the name of the target when no condition holds.
+	// Default is the name of the target if no condition is true.
 	Default string `json:"default"`
-	// CircuitBreaker is for all targets. Hosted gateway only.
+	// CircuitBreaker applies to all targets. Only the hosted gateway has it.
 	CircuitBreaker *CircuitBreaker `json:"cb_config"`
 
-	Extra map[string]any `json:"-"` // what is newer than this library
+	Extra map[string]any `json:"-"` // keys that have no field
 }
 
-// Condition sends the calls for which Query holds to the target named Then.
+// Condition sends a call to the target named Then if Query is true for the call.
 type Condition struct {
-	// Query compares "metadata.KEY", "params.KEY" (of the request's body) or
-	// "url.pathname", by $eq, $ne, $gt, $gte, $lt, $lte, $in, $nin or $regex; $and
-	// and $or join queries: Query{"metadata.plan": Query{"$eq": "paid"}}.
 	Query Query  `json:"query"`
 	Then  string `json:"then"`
 
-	Extra map[string]any `json:"-"` // what is newer than this library
+	Extra map[string]any `json:"-"` // keys that have no field
 }
 
-// Query is a query of a [Condition], or a part of one.
+// Query is the query of a [Condition], or a part of it. It compares "metadata.KEY",
+// "params.KEY" (a parameter in the request body) or "url.pathname" by $eq, $ne, $gt,
+// $gte, $lt, $lte, $in, $nin or $regex: Query{"metadata.plan": Query{"$eq": "paid"}}.
+// $and and $or combine a list of queries.
 type Query map[string]any
 
-// Cache has the gateway answer equal requests from its cache.
+// Cache makes the gateway answer equal requests from its cache.
 type Cache struct {
-	// Mode is simple, for equal requests, or semantic, for requests that mean the same.
+	// Mode is simple, which compares requests exactly, or semantic, which compares
+	// their meaning.
 	Mode string `json:"mode"`
-	// MaxAge is how long an answer is kept, as the gateway counts it: in
-	// milliseconds at the open-source one, in seconds at the hosted one.
+	// MaxAge is how long a response is cached: in seconds at the hosted gateway, in
+	// milliseconds at the open-source one.
 	MaxAge float64 `json:"max_age"`
 
-	Extra map[string]any `json:"-"` // what is newer than this library
+	Extra map[string]any `json:"-"` // keys that have no field
 }
 
-// Retry has the gateway try again.
+// Retry makes the gateway retry failed calls.
 type Retry struct {
-	// Attempts is how often, beyond the first attempt; the gateway does at most 5.
+	// Attempts is the maximum number of retries. The gateway caps it at 5.
 	Attempts int `json:"attempts"`
-	// OnStatusCodes are the statuses after which it does. The gateway's default
-	// is 429, 500, 502, 503 and 504.
+	// OnStatusCodes are the response statuses that are retried. The gateway's default is
+	// 429, 500, 502, 503 and 504.
 	OnStatusCodes []int `json:"on_status_codes"`
-	// UseRetryAfterHeaders has the provider's Retry-After decide on the wait: for
-	// the hosted gateway, whose key it is, and UseRetryAfterHeader for the
-	// open-source one.
+	// UseRetryAfterHeaders makes the gateway wait as long as the provider's Retry-After
+	// says. The open-source gateway reads UseRetryAfterHeader instead.
 	UseRetryAfterHeaders *bool `json:"use_retry_after_headers"`
 	UseRetryAfterHeader  *bool `json:"use_retry_after_header"`
 
-	Extra map[string]any `json:"-"` // what is newer than this library
+	Extra map[string]any `json:"-"` // keys that have no field
 }
 
-// CircuitBreaker takes a target out that fails. Hosted gateway only.
+// CircuitBreaker excludes a failing target for some time. Only the hosted gateway has it.
 type CircuitBreaker struct {
-	FailureThreshold           int   `json:"failure_threshold"`
-	FailureThresholdPercentage int   `json:"failure_threshold_percentage"`
-	MinimumRequests            int   `json:"minimum_requests"`
-	CooldownInterval           int   `json:"cooldown_interval"`    // milliseconds, 30000 at least
-	FailureStatusCodes         []int `json:"failure_status_codes"` // default: above 500
+	// FailureThreshold is the number of failures after which a target is excluded.
+	FailureThreshold int `json:"failure_threshold"`
+	// FailureThresholdPercentage is the percentage of failures after which it is excluded.
+	FailureThresholdPercentage int `json:"failure_threshold_percentage"`
+	// MinimumRequests is the number of requests before the percentage counts.
+	MinimumRequests int `json:"minimum_requests"`
+	// CooldownInterval is how long a target is excluded, in milliseconds. The minimum is
+	// 30000.
+	CooldownInterval int `json:"cooldown_interval"`
+	// FailureStatusCodes are the response statuses that count as failures. The gateway's
+	// default is every status above 500.
+	FailureStatusCodes []int `json:"failure_status_codes"`
 
-	Extra map[string]any `json:"-"` // what is newer than this library
+	Extra map[string]any `json:"-"` // keys that have no field
 }
 
 // Validate returns a [*HeaderError] that lists everything that the gateway would
@@ -316,7 +326,7 @@ func (e encodedObject) decode() (c ConfigObject) {
 	return c
 }
 
-// MarshalJSON returns c itself, compacted.
+// MarshalJSON returns c. It returns an error if c is not JSON.
 func (c ConfigJSON) MarshalJSON() ([]byte, error) {
 	if !json.Valid([]byte(c)) {
 		return nil, errors.New("portkey: ConfigJSON is not JSON")
@@ -493,7 +503,8 @@ func unmarshalPart(b []byte, v any, extra *map[string]any) error {
 func encodesTo(f reflect.Value, raw []byte) bool {
 	b, err := json.Marshal(f.Interface())
 	var encoded, want any
-	return err == nil && json.Unmarshal(b, &encoded) == nil && json.Unmarshal(raw, &want) == nil && reflect.DeepEqual(encoded, want)
+	return err == nil && json.Unmarshal(b, &encoded) == nil && json.Unmarshal(raw, &want) == nil &&
+		reflect.DeepEqual(encoded, want)
 }
 
 // decodeNumbers is json.Unmarshal, except that it decodes numbers to json.Number.

@@ -11,9 +11,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// WithTrace returns a context whose calls belong to the trace id. Calls that a
-// client repeats by itself are then one trace too. "" changes nothing.
-// Header x-portkey-trace-id.
+// WithTrace returns a context whose calls have the trace ID id. The retries of a
+// client then have the same trace ID as its first attempt. If id is "", WithTrace
+// returns ctx. The header is x-portkey-trace-id.
 func WithTrace(ctx context.Context, id string) context.Context {
 	if id == "" {
 		return ctx
@@ -26,14 +26,15 @@ func WithTrace(ctx context.Context, id string) context.Context {
 	return ctx
 }
 
-// WithNewTrace is [WithTrace] with a random UUID, which it returns.
+// WithNewTrace calls [WithTrace] with a random UUID, which it returns as well.
 func WithNewTrace(ctx context.Context) (context.Context, string) {
 	id := newTraceID(ctx)
 	return WithTrace(ctx, id), id
 }
 
-// WithMetadata returns a context whose calls carry m, merged key by key over the
-// metadata of ctx and of [Options]. m is copied. Header x-portkey-metadata.
+// WithMetadata returns a context whose calls have the metadata m, merged key by key
+// with the metadata of ctx and of [Options]; m takes precedence. m is copied. If m is
+// empty, WithMetadata returns ctx. The header is x-portkey-metadata.
 func WithMetadata(ctx context.Context, m Metadata) context.Context {
 	if len(m) == 0 {
 		return ctx
@@ -47,12 +48,12 @@ func WithMetadata(ctx context.Context, m Metadata) context.Context {
 	return ctx
 }
 
-// WithHeaders returns a context whose calls carry h, merged field by field over
-// the headers of ctx and of [Options]; Metadata and Extra merge key by key. What
-// the request itself already carries goes before it. h is copied.
+// WithHeaders returns a context whose calls have the headers h, merged field by field
+// with the headers of ctx and of [Options]; h takes precedence. Metadata and Extra are
+// merged key by key. Headers of the request itself take precedence over h. h is copied.
 //
-// A value in a context that cannot be sent fails the calls made with it, with a
-// [*HeaderError], before anything is sent.
+// If a value cannot be sent, the calls with this context fail with a [*HeaderError]
+// before anything is sent.
 func WithHeaders(ctx context.Context, h Headers) context.Context {
 	ctx, c := derive(ctx)
 	a := &arguments{h, c.arguments}
@@ -94,11 +95,11 @@ func HeadersFromContext(ctx context.Context) Headers {
 	return h
 }
 
-// WithResponseInfo returns a context that has the Transport fill *info in with
-// what the gateway says about a call, for the clients that do not show response
-// headers. *info is written before RoundTrip returns, at each attempt of the
-// call: it ends as that of the last, and zero if that one had no response. Calls
-// that run at the same time need an info each.
+// WithResponseInfo returns a context for whose call the Transport sets *info to what
+// the gateway reports in its response headers: some clients do not show those. *info
+// is set before RoundTrip returns, at each attempt of a client that retries, and to
+// zero if the attempt had no response. Concurrent calls need one info each. A nil info
+// disables the one of ctx.
 func WithResponseInfo(ctx context.Context, info *ResponseInfo) context.Context {
 	ctx, c := derive(ctx)
 	c.info = info
@@ -120,8 +121,9 @@ type arguments struct {
 	outer   *arguments
 }
 
-// A callContext carries a call. The call is behind a pointer because fmt, given
-// a wrong verb, prints what the context points to, but no further.
+// A callContext is a context with a call. The call is behind a pointer because fmt,
+// given a wrong verb, prints what the context points to, but follows no pointers
+// inside.
 type callContext struct {
 	context.Context
 	call *call
@@ -174,11 +176,11 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// Format keeps what the context carries out of logs, as the standard library's
-// contexts do.
+// Format prints no headers, as the standard library's contexts print no values.
 func (c *callContext) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%v.WithPortkey", c.Context) }
 
-// newTraceID returns a random UUID: uuid.NewString, for one allocation instead of three.
+// newTraceID returns a random UUID, like uuid.NewString, with one allocation instead
+// of three.
 func newTraceID(context.Context) string {
 	var id uuid.UUID
 	rand.Read(id[:])          // never fails

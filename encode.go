@@ -154,7 +154,7 @@ func newHeaderSet(h *Headers) (s headerSet, err error) {
 	if s.metadata, err = newMetadata(h.Metadata); err != nil {
 		return s, err
 	}
-	for p, f := range h.set {
+	for p, f := range h.setFields {
 		if p.key == keyMetadata {
 			continue
 		}
@@ -257,8 +257,8 @@ func (s *headerSet) inherit(outer *headerSet) {
 	}
 }
 
-// set yields the fields of h that have a value to send.
-func (h *Headers) set(yield func(*parameter, reflect.Value) bool) {
+// setFields yields the fields of h that have a value to send.
+func (h *Headers) setFields(yield func(*parameter, reflect.Value) bool) {
 	v := reflect.ValueOf(h).Elem()
 	unset := -1 // the index of a group without any value
 	for i := range parameters {
@@ -405,11 +405,15 @@ func checkForwardHeaders(f *headerField) error {
 		switch {
 		case isPortkey(name):
 			return errors.New("must not name an x-portkey-* header: those are for the gateway only")
-		case name == "content-length", name == "metadata-flavor", name == "x-aws-ec2-metadata-token", name == "x-google-metadata-request":
+		case unforwardable[name]:
 			return errors.New("names a header that cannot be forwarded")
 		}
 	}
 	return nil
+}
+
+var unforwardable = map[string]bool{
+	"content-length": true, "metadata-flavor": true, "x-aws-ec2-metadata-token": true, "x-google-metadata-request": true,
 }
 
 // reserved are the headers that net/http writes, or that frame a message.
@@ -448,7 +452,7 @@ func checkName(name string) error {
 // detach replaces what h shares with its original by copies. config is the encoded
 // form of h.Config, which serves as the copy of a ConfigObject.
 func (h *Headers) detach(config string) {
-	for _, f := range h.set {
+	for _, f := range h.setFields {
 		switch v := f.Interface().(type) {
 		case *bool:
 			f.Set(reflect.ValueOf(Bool(*v)))
@@ -481,7 +485,7 @@ func (h *Headers) merge(over *Headers) {
 			dst.FieldByIndex(p.index).SetZero()
 		}
 	}
-	for p, s := range over.set {
+	for p, s := range over.setFields {
 		delete(extra, p.key)
 		d := dst.FieldByIndex(p.index)
 		switch v := s.Interface().(type) {

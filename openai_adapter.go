@@ -6,29 +6,28 @@ import (
 	openai "github.com/sashabaranov/go-openai"
 )
 
-// OpenAIConfig returns the configuration of a new go-openai client that talks to
-// t's gateway directly. authToken is the provider's key; it is "" when Portkey
-// holds that. Which provider is meant, the Headers say: by Provider, Config or
-// VirtualKey. A field of the result may be changed before it is used.
+// OpenAIConfig returns the configuration of a go-openai client that calls t's gateway
+// directly. authToken is the provider's API key, or "" if Portkey has it. Headers
+// must name the provider: by Provider, Config or VirtualKey. The caller may change the
+// result. If t was not made by [NewTransport], each call returns an error.
 //
-// The client has no timeout; bound a call by its context.
+// The client has no timeout: use a context with a deadline to bound a call.
 func OpenAIConfig(authToken string, t *Transport) openai.ClientConfig {
 	cfg := openai.DefaultConfig(authToken)
-	if t != nil && t.settings != nil { // else each call says what is wrong
+	if t != nil && t.settings != nil {
 		cfg.BaseURL = t.gateway.url.String()
 	}
 	cfg.HTTPClient = &http.Client{Transport: t}
 	return cfg
 }
 
-// WrapOpenAIConfig returns a copy of cfg whose requests are rerouted through
-// Portkey; its BaseURL stays, and says which provider is meant. Errors are those
-// of [NewTransport].
+// WrapOpenAIConfig returns a copy of cfg whose requests go through the gateway. Its
+// BaseURL stays the same and determines the provider. Errors are those of
+// [NewTransport]. The caller's client is not changed.
 //
-// An HTTPClient that is an *http.Client is wrapped as by [WrapClient]. Any other
-// is called as before, with the request for the gateway; one that follows
-// redirects by itself is trusted with the headers. The caller's client is not
-// changed.
+// If cfg.HTTPClient is an *http.Client, it is wrapped as by [WrapClient]. Any other
+// type is called with the request for the gateway. It must not follow redirects,
+// which would carry the headers along.
 func WrapOpenAIConfig(cfg openai.ClientConfig, opts Options) (openai.ClientConfig, error) {
 	var err error
 	switch c := cfg.HTTPClient.(type) {
@@ -47,9 +46,9 @@ func WrapOpenAIConfig(cfg openai.ClientConfig, opts Options) (openai.ClientConfi
 	return cfg, nil
 }
 
-// doerTransport is an HTTPDoer as a base, and transportDoer a Transport as an
-// HTTPDoer: without an http.Client around it, which would follow redirects that
-// the caller's did not.
+// doerTransport makes an HTTPDoer a RoundTripper, and transportDoer makes a Transport
+// an HTTPDoer. An http.Client would follow redirects that the caller's HTTPDoer
+// returns.
 type (
 	doerTransport struct{ openai.HTTPDoer }
 	transportDoer struct{ *Transport }

@@ -16,26 +16,26 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-// NewRetryTransport returns a base for [NewTransport] that tries again what fails
-// in passing. base nil means http.DefaultTransport, looked up at each request.
+// NewRetryTransport returns a base for [NewTransport] that retries failed calls. A nil
+// base means the same as for NewTransport.
 //
-// A call is then one trace, however many attempts it takes: at most three, with
-// the waits of [RetryBackoff] between 500ms and 8s, where [RetryPolicy] says so.
-// If all fail, the caller gets the last response, or the last error, as it came.
-// Client and its fields are the caller's to change before the first request.
-// Client.Logger is nil; a *slog.Logger fits. Each of its lines shows the URL of
-// the attempt with its query, and none shows a header.
+// A call makes up to three attempts, all with the same trace ID. [RetryPolicy] decides
+// whether to retry, and [RetryBackoff] how long to wait: 500ms to 8s. If all attempts
+// fail, the caller gets the last response, or the last error, unchanged. The caller may
+// change Client and its fields before the first request. Client.Logger is nil; a
+// *slog.Logger can be used. Its lines contain the URL of the attempt, with the query,
+// and no headers.
 //
-// A POST whose connection broke is sent again, though the provider may have done
-// the work the first time: an LLM call may be paid twice. An SDK that retries by
-// itself multiplies the attempts: turn off either. A stream is not tried again
-// once its response has begun.
+// A POST whose connection broke is sent again, even though the provider may have
+// processed the first attempt: an LLM call may be billed twice. If an SDK retries as
+// well, the attempts multiply: disable one of them. A stream is not retried after its
+// response has begun.
 //
-// Any *retryablehttp.RoundTripper that is given to [NewTransport] or [WrapClient]
-// itself, and not inside another RoundTripper, is used as a RoundTripper should
-// be: a body is reopened by Request.GetBody and not copied, one without GetBody
-// is sent as it is read, and once; redirects are returned; and a call that fails
-// leaves the idle connections, which others may share, alone.
+// A *retryablehttp.RoundTripper that is given to [NewTransport] or [WrapClient]
+// directly, and not inside another RoundTripper, is used in a way that suits a
+// RoundTripper: a body is replayed by Request.GetBody and not buffered, and without
+// GetBody there is one attempt; redirects are returned; a failed call does not close
+// the idle connections, which other calls share.
 func NewRetryTransport(base http.RoundTripper) *retryablehttp.RoundTripper {
 	if base == nil {
 		base = defaultBase()
@@ -51,29 +51,29 @@ func NewRetryTransport(base http.RoundTripper) *retryablehttp.RoundTripper {
 	}}
 }
 
-// RetryPolicy is a retryablehttp.CheckRetry. Once ctx has ended it ends the call.
-// Otherwise it has the following tried again:
+// RetryPolicy is a retryablehttp.CheckRetry. It does not retry after ctx has ended.
+// It retries
 //
-//   - errors of the connection: refused, reset, timed out, closed. Not those that
-//     the next attempt would meet again: any failure of TLS, a header or a URL that
-//     cannot be sent, a [*HeaderError], a [*RouteError].
-//   - status 408, 429 and 5xx but 501, unless the response says otherwise by
-//     x-should-retry, "true" or "false", which counts for any error status.
+//   - errors of the connection: refused, reset, timed out, closed. It does not retry
+//     errors that would occur again: any failure of TLS, a header or URL that cannot be
+//     sent, a [*HeaderError], a [*RouteError].
+//   - status 408, 429, and 5xx except 501. A response header x-should-retry ("true" or
+//     "false") overrides this for any error status.
 //
-// But a response with x-portkey-trace-id, x-portkey-request-id or
-// x-portkey-gateway-exception, be it empty, is final: the gateway has dealt with
-// the call, by the retry and the fallbacks of its config.
+// A response with a header x-portkey-trace-id, x-portkey-request-id or
+// x-portkey-gateway-exception, even an empty one, is not retried: the gateway has
+// already handled the call, with the retries and fallbacks of its config.
 //
-// It returns no error, so that the last response or error reaches the caller.
+// RetryPolicy returns no error, so that the caller gets the last response or error.
 func RetryPolicy(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, nil
 	}
 	if err != nil {
-		again, _ := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
-		return again && !isPermanent(err), nil
+		retry, _ := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
+		return retry && !isPermanent(err), nil
 	}
-	if resp.StatusCode < 400 || anyKey(resp.Header, isGatewayMark) {
+	if resp.StatusCode < 400 || anyKey(resp.Header, marksGateway) {
 		return false, nil
 	}
 	switch resp.Header.Get("X-Should-Retry") {
@@ -91,7 +91,9 @@ func RetryPolicy(ctx context.Context, resp *http.Response, err error) (bool, err
 	return resp.StatusCode >= 500, nil
 }
 
-func isGatewayMark(key string) bool {
+// marksGateway reports whether a response header shows that the gateway has handled
+// the call.
+func marksGateway(key string) bool {
 	switch http.CanonicalHeaderKey(key) {
 	case keyTraceID, "X-Portkey-Request-Id", "X-Portkey-Gateway-Exception":
 		return true
@@ -99,8 +101,8 @@ func isGatewayMark(key string) bool {
 	return false
 }
 
-// isPermanent reports whether err is one that the next attempt would meet again.
-// Many of them have no type of their own: their text is what there is to go by.
+// isPermanent reports whether err would occur again in the next attempt. Many such
+// errors have no type and are recognized by their text.
 func isPermanent(err error) bool {
 	for _, target := range []any{
 		new(*HeaderError), new(*RouteError),
@@ -114,7 +116,7 @@ func isPermanent(err error) bool {
 		return true
 	}
 	for ; err != nil; err = errors.Unwrap(err) {
-		// Not anywhere in the text: there may be a host by that name.
+		// Elsewhere in the text, it may be part of a host name.
 		if text := err.Error(); strings.HasPrefix(text, "tls: ") || strings.HasPrefix(text, "x509: ") {
 			return true
 		}
@@ -122,12 +124,11 @@ func isPermanent(err error) bool {
 	return false
 }
 
-// RetryBackoff is a retryablehttp.Backoff. It waits as long as the response says:
-// retry-after-ms in milliseconds, else Retry-After in seconds or as a date. What
-// is no number or date, zero or less, or past does not count. Otherwise it waits
-// min, doubled with each attempt, less a random part of up to a quarter, so that
-// clients that failed together do not come back together. It never waits longer
-// than max.
+// RetryBackoff is a retryablehttp.Backoff. It returns the time that the response
+// asks for: Retry-After-Ms in milliseconds, else Retry-After in seconds or as a date.
+// Invalid, non-positive and past values are ignored. Otherwise it returns min,
+// doubled with each attempt, minus a random part of up to a quarter, so that clients
+// that failed together do not retry together. It never returns more than max.
 func RetryBackoff(min, max time.Duration, attempt int, resp *http.Response) time.Duration {
 	if min < 0 {
 		min = 0
@@ -150,11 +151,12 @@ func RetryBackoff(min, max time.Duration, attempt int, resp *http.Response) time
 	return wait - rand.N(wait/4+1)
 }
 
-// retryAfter returns how long h says to wait, at most max; 0 or less if it does not.
+// retryAfter returns how long h asks to wait, at most max. It returns 0 or less if h
+// does not ask for a valid time.
 func retryAfter(h http.Header, max time.Duration) time.Duration {
-	wait := units(h.Get("Retry-After-Ms"), time.Millisecond, max)
+	wait := parseDuration(h.Get("Retry-After-Ms"), time.Millisecond, max)
 	if wait <= 0 {
-		wait = units(h.Get("Retry-After"), time.Second, max)
+		wait = parseDuration(h.Get("Retry-After"), time.Second, max)
 	}
 	if date, err := http.ParseTime(h.Get("Retry-After")); wait <= 0 && err == nil {
 		wait = time.Until(date)
@@ -165,11 +167,12 @@ func retryAfter(h http.Header, max time.Duration) time.Duration {
 	return wait
 }
 
-// units returns text times unit, at most max; 0 if text is not a number above 0.
-func units(text string, unit, max time.Duration) time.Duration {
-	n, _ := strconv.ParseFloat(text, 64) // 0 for what is no number, infinity beyond a float
+// parseDuration returns text times unit, at most max, or 0 if text is not a positive
+// number.
+func parseDuration(text string, unit, max time.Duration) time.Duration {
+	n, _ := strconv.ParseFloat(text, 64) // 0 if invalid, infinity if too large
 	switch n *= float64(unit); {
-	case n >= float64(max): // and then maybe beyond any Duration
+	case n >= float64(max): // a Duration may not be able to hold n
 		return max
 	case n > 0:
 		return time.Duration(n)
@@ -177,34 +180,35 @@ func units(text string, unit, max time.Duration) time.Duration {
 	return 0
 }
 
-// A retrying is a RoundTripper that sends through a retryablehttp.Client: see
+// A retryAdapter is a RoundTripper that sends through a retryablehttp.Client: see
 // NewRetryTransport.
-type retrying struct {
+type retryAdapter struct {
 	client     *retryablehttp.Client
 	httpClient *http.Client      // used if client has none
 	base       http.RoundTripper // used if neither has a Transport
 }
 
-// retryingBase returns base, or a retrying if base is one of go-retryablehttp.
-func retryingBase(base http.RoundTripper) http.RoundTripper {
+// adaptRetry returns base, or a retryAdapter if base is a RoundTripper of
+// go-retryablehttp.
+func adaptRetry(base http.RoundTripper) http.RoundTripper {
 	rt, ok := base.(*retryablehttp.RoundTripper)
 	if !ok {
 		return base
 	}
 	standard := retryablehttp.NewClient()
-	return &retrying{cmp.Or(rt.Client, standard), standard.HTTPClient, defaultBase()}
+	return &retryAdapter{cmp.Or(rt.Client, standard), standard.HTTPClient, defaultBase()}
 }
 
-func (r *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
+func (r *retryAdapter) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := *req
-	out.Header = req.Header.Clone() // the client's hooks may change it
+	out.Header = req.Header.Clone() // hooks of the client may change it
 	attempts := &retryablehttp.Request{Request: &out}
-	client := r.forOneCall()
+	client := r.clientForCall()
 	if req.Body != nil && req.Body != http.NoBody {
 		if req.GetBody == nil {
 			client.CheckRetry = neverRetry
 		}
-		attempts.SetBody(bodies(req)) // no error: it fails only as the function it is given
+		attempts.SetBody(attemptBodies(req)) // returns only errors of the function
 		out.ContentLength, out.GetBody = req.ContentLength, req.GetBody
 	}
 	resp, err := client.Do(attempts)
@@ -215,18 +219,19 @@ func (r *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body.Close()
 	}
 	if wrapped, ok := err.(*url.Error); ok {
-		err = wrapped.Err // the base's own
+		err = wrapped.Err // the error of the base
 	}
 	return nil, err
 }
 
-// bodies returns what gives each attempt its body: the first one req's own.
-func bodies(req *http.Request) retryablehttp.ReaderFunc {
-	n := 0
+// attemptBodies returns a function that returns the body of each attempt: req.Body
+// for the first, and a new one for each retry.
+func attemptBodies(req *http.Request) retryablehttp.ReaderFunc {
+	calls := 0
 	return func() (io.Reader, error) {
-		switch n++; n {
+		switch calls++; calls {
 		case 1:
-			return http.NoBody, nil // SetBody asks, for a length that is known
+			return http.NoBody, nil // SetBody measures the length, which is known
 		case 2:
 			return req.Body, nil
 		}
@@ -234,10 +239,10 @@ func bodies(req *http.Request) retryablehttp.ReaderFunc {
 	}
 }
 
-// forOneCall returns a copy of the client that returns redirects, and that cannot
-// close idle connections: it would whenever a call fails, which costs the other
-// calls of the base their connections, and at times their answers.
-func (r *retrying) forOneCall() *retryablehttp.Client {
+// clientForCall returns a copy of the client that returns redirects and cannot close
+// idle connections: it would close them whenever a call fails, and with them the
+// connections, and sometimes the responses, of other calls.
+func (r *retryAdapter) clientForCall() *retryablehttp.Client {
 	hc := r.currentClient()
 	hc.Transport = onlyRoundTrip{hc.Transport}
 	hc.CheckRedirect = returnRedirect
@@ -257,7 +262,7 @@ func (r *retrying) forOneCall() *retryablehttp.Client {
 }
 
 // currentClient returns a copy of the http.Client that the user has set by now.
-func (r *retrying) currentClient() http.Client {
+func (r *retryAdapter) currentClient() http.Client {
 	hc := *cmp.Or(r.client.HTTPClient, r.httpClient)
 	if hc.Transport == nil {
 		hc.Transport = r.base
@@ -265,7 +270,7 @@ func (r *retrying) currentClient() http.Client {
 	return hc
 }
 
-func (r *retrying) CloseIdleConnections() {
+func (r *retryAdapter) CloseIdleConnections() {
 	hc := r.currentClient()
 	hc.CloseIdleConnections()
 }
@@ -274,8 +279,8 @@ type onlyRoundTrip struct{ http.RoundTripper }
 
 func neverRetry(context.Context, *http.Response, error) (bool, error) { return false, nil }
 
-// returnRedirect is a CheckRedirect. net/http has opened the body for a hop that
-// is not made.
+// returnRedirect is a CheckRedirect that returns redirects to the caller. net/http has
+// opened a body for the next request, which is not sent.
 func returnRedirect(req *http.Request, _ []*http.Request) error {
 	if req.Body != nil {
 		req.Body.Close()

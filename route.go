@@ -240,7 +240,8 @@ type RouteError struct {
 // Error names both URLs.
 func (e *RouteError) Error() string {
 	if e.Redirect {
-		return "portkey: refused a redirect that would carry the request body to " + e.URL + ", away from the gateway " + e.Gateway
+		return "portkey: refused a redirect that would carry the request body to " + e.URL +
+			", away from the gateway " + e.Gateway
 	}
 	return "portkey: " + e.URL + " is neither at the gateway " + e.Gateway +
 		" nor part of a known provider's API: see Options.BaseURL, Upstreams and Filter"

@@ -1,9 +1,10 @@
-// Package portkey routes any Go LLM client through the Portkey AI gateway.
+// Package portkey routes the requests of any Go LLM client through the Portkey AI
+// gateway.
 //
-// A [Transport] goes into the http.Client of go-openai, openai-go, langchaingo
-// or any other client that takes one. The client is used as before; its requests
-// go to the gateway, with the x-portkey-* headers that [Options] and the call's
-// context name:
+// A [Transport] is an http.RoundTripper for the http.Client of go-openai, openai-go,
+// langchaingo or any other client that accepts one. The client is used as before.
+// Its requests go to the gateway, with the x-portkey-* headers that [Options] and
+// the context of the call contain:
 //
 //	cfg, err := portkey.WrapOpenAIConfig(openai.DefaultConfig(key), portkey.Options{})
 //	...
@@ -12,9 +13,8 @@
 //	ctx = portkey.WithMetadata(ctx, portkey.Metadata{"_user": "u-17"})
 //	resp, err := client.CreateChatCompletion(ctx, req)
 //
-// [WrapClient] does the same to any http.Client, [NewTransport] to any
-// http.RoundTripper, and [OpenAIConfig] makes a go-openai client that talks to
-// the gateway directly.
+// [WrapClient] wraps any http.Client, and [NewTransport] any http.RoundTripper.
+// [OpenAIConfig] configures a go-openai client that calls the gateway directly.
 package portkey
 
 import (
@@ -30,42 +30,43 @@ import (
 	"github.com/portkey-go/portkey/internal/providers"
 )
 
-// DefaultBaseURL is the hosted gateway.
+// DefaultBaseURL is the base URL of the gateway that Portkey hosts.
 const DefaultBaseURL = "https://api.portkey.ai/v1"
 
-// Options configures a Transport. It is copied by [NewTransport]: changing a map
-// or a slice of it later changes nothing.
+// Options configures a Transport. [NewTransport] copies it: changing a map or slice
+// in it later has no effect.
 type Options struct {
-	// BaseURL is the gateway, with its version path. "" means $PORTKEY_BASE_URL,
-	// and if that is empty too, DefaultBaseURL. It is http or https, without
+	// BaseURL is the gateway's base URL, with its version path. The default is
+	// $PORTKEY_BASE_URL, or else DefaultBaseURL. It is http or https and has no
 	// credentials, query or fragment.
 	BaseURL string
 
-	// Headers are sent with every request. An empty Headers.APIKey means
-	// $PORTKEY_API_KEY; the hosted gateway needs one, a self-hosted one does not.
+	// Headers are sent with every request to the gateway. The default of
+	// Headers.APIKey is $PORTKEY_API_KEY. The hosted gateway needs an API key.
 	Headers Headers
 
-	// Upstreams are providers' base URLs to reroute, beyond the known ones
-	// (https://api.openai.com/v1, https://api.anthropic.com/v1, Azure OpenAI and
-	// about fifty more: see providers.go). They go before those.
+	// Upstreams are base URLs of providers that are routed through the gateway, in
+	// addition to about fifty known ones (https://api.openai.com/v1,
+	// https://api.anthropic.com/v1, Azure OpenAI, ...). They take precedence over the
+	// known ones.
 	//
-	// What is under a provider's host but not under its base URL is no API call.
-	// Nor is, under a known one, what has an oauth, oauth2 or .well-known in its
-	// path: some SDKs exchange credentials with the http.Client that they are
-	// given, and that is not for the gateway to see. Both are refused like a
-	// request to an unknown host, and Filter lets them past.
+	// A request to a provider's host, but not below its base URL, is refused like one
+	// to an unknown host, unless Filter excludes it. So is one below a known base URL
+	// with oauth, oauth2 or .well-known in its path: some SDKs exchange credentials
+	// through the http.Client that they are given, and the gateway must not see those.
 	Upstreams []Upstream
 
-	// Filter says which requests are the Transport's; nil means every one. A
-	// request for which it is false is passed on untouched to its own URL. Only
-	// x-portkey-* headers that it carries are left out, unless it goes to the
-	// gateway. Filter is not asked about redirects: those of the gateway stay the
-	// Transport's, those of others are passed on. It may be called concurrently and
-	// must not change the request.
+	// Filter reports whether a request should go through the gateway. If nil, every
+	// request does. Other requests are passed on to their own URL unchanged, except
+	// that x-portkey-* headers are removed unless the URL is the gateway's. Filter is
+	// not called for redirects: those from the gateway are always handled by the
+	// Transport, and those from other hosts are passed on. Filter may be called
+	// concurrently and must not change the request.
 	Filter func(*http.Request) bool
 
-	// NewTraceID makes the trace ID of a call that has none; "" sends none. nil
-	// means a random UUID. It may be called concurrently.
+	// NewTraceID returns the trace ID of a call that has none. If it returns "", the
+	// call has no trace ID. The default returns a random UUID. NewTraceID may be called
+	// concurrently.
 	NewTraceID func(context.Context) string
 }
 
@@ -166,7 +167,7 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 	if base == nil {
 		base = defaultBase()
 	}
-	t := &Transport{retryingBase(base), &settings{gateway, &defaults, table, opts.Filter, opts.NewTraceID}}
+	t := &Transport{adaptRetry(base), &settings{gateway, &defaults, table, opts.Filter, opts.NewTraceID}}
 	if t.newTraceID == nil {
 		t.newTraceID = newTraceID
 	}

@@ -136,7 +136,7 @@ func configProblems(config map[string]any) (problems []string) {
 	return problems
 }
 
-// targetProblems returns the problems of the target at path, and of its targets, that configcheck leaves to the gateway:
+// targetProblems returns the problems of the target at path, and of its targets, that configcheck does not report:
 // unknown providers and forbidden hosts.
 func targetProblems(path string, target portkey.ConfigObject) (problems []string) {
 	if target.Provider != "" && !isKnownProvider(target.Provider) {

@@ -171,7 +171,8 @@ func checkTarget(c *checker, v any) {
 	isNested := len(c.path) > 0 // a whole config may leave the provider to x-portkey-provider
 	switch {
 	case !isComplete(config):
-		c.fault("", "needs provider and api_key, strategy and targets, or one of virtual_key, cache, retry, request_timeout, hooks and guardrails")
+		c.fault("", "needs provider and api_key, strategy and targets, "+
+			"or one of virtual_key, cache, retry, request_timeout, hooks and guardrails")
 	case isNested && !hasStrategy && !truthy(config["provider"]) && !namesCredential(config):
 		c.fault("", "names no provider")
 	}

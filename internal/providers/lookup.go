@@ -216,7 +216,8 @@ func (b *baseURL) endpoint(path string, values []Header) string {
 // that they are given, and the gateway must not see those.
 func isLogin(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
-		if strings.EqualFold(segment, "oauth") || strings.EqualFold(segment, "oauth2") || strings.EqualFold(segment, ".well-known") {
+		switch strings.ToLower(segment) {
+		case "oauth", "oauth2", ".well-known":
 			return true
 		}
 	}
