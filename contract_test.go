@@ -376,6 +376,33 @@ func TestBodyIsClosedOnce(t *testing.T) {
 	}
 }
 
+func TestBodyIsClosedIfACallbackPanics(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]portkey.Options{
+		"Filter":     {Filter: func(*http.Request) bool { panic("Filter") }},
+		"NewTraceID": {NewTraceID: func(context.Context) string { panic("NewTraceID") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts.BaseURL = "http://gw.example"
+			tr := newTransport(t, notCalled(t), opts)
+			body := newCountingBody()
+			req := newRequest(t, t.Context(), "POST", openAIChat, "")
+			req.Body = body
+			func() {
+				defer func() {
+					if got := recover(); got != name {
+						t.Errorf("got panic %v, want %s", got, name)
+					}
+				}()
+				tr.RoundTrip(req)
+			}()
+			if got := body.closed.Load(); got != 1 {
+				t.Errorf("got body closed %d times, want 1", got)
+			}
+		})
+	}
+}
+
 func TestExpectContinueWaitsForTheServer(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -443,6 +470,8 @@ func TestZeroTransportFails(t *testing.T) {
 	if got := body.closed.Load(); got != 1 {
 		t.Errorf("got body closed %d times, want 1", got)
 	}
+	new(portkey.Transport).CloseIdleConnections() // does not panic
+	(*portkey.Transport)(nil).CloseIdleConnections()
 }
 
 func TestRequestWithoutURLFails(t *testing.T) {

@@ -114,14 +114,12 @@ type Upstream struct {
 //
 // A Transport sets no timeout. Use a context with a deadline to bound a call:
 // http.Client.Timeout would also end a stream that is still being received.
-type Transport struct {
-	base http.RoundTripper
-	*settings
-}
+type Transport struct{ *settings }
 
 // settings are not part of Transport itself: given a wrong verb, fmt prints what a
 // pointer points to, but follows no pointers inside.
 type settings struct {
+	base       http.RoundTripper
 	gateway    origin
 	defaults   *headerSet // of Options.Headers
 	providers  *providers.Table
@@ -167,11 +165,11 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 	if base == nil {
 		base = defaultBase()
 	}
-	t := &Transport{adaptRetry(base), &settings{gateway, &defaults, table, opts.Filter, opts.NewTraceID}}
-	if t.newTraceID == nil {
-		t.newTraceID = newTraceID
+	s := &settings{adaptRetry(base), gateway, &defaults, table, opts.Filter, opts.NewTraceID}
+	if s.newTraceID == nil {
+		s.newTraceID = newTraceID
 	}
-	return t, nil
+	return &Transport{s}, nil
 }
 
 func newProviderTable(upstreams []Upstream) (*providers.Table, error) {
@@ -287,7 +285,7 @@ func anyKey[V any](m map[string]V, is func(key string) bool) bool {
 // CloseIdleConnections. A Transport whose base is nil shares its connections with
 // the others.
 func (t *Transport) CloseIdleConnections() {
-	if t == nil {
+	if t == nil || t.settings == nil {
 		return
 	}
 	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
