@@ -15,6 +15,8 @@ import (
 // A headerBuilder builds the header of one request to the gateway. Headers are
 // added in order of precedence; an existing header is never replaced.
 type headerBuilder struct {
+	ignoreRequest bool // Options.IgnoreRequestHeaders
+
 	header http.Header
 	values []string // backs the values in header
 	size   int      // of header, in bytes
@@ -45,7 +47,11 @@ func (b *headerBuilder) build(req http.Header, context, defaults *headerSet, r *
 	}
 	b.addImplied(r.implied)
 	b.set(keyMetadata, encodeMetadata(request.metadata, context.metadata, defaults.metadata))
-	b.addCredentials(r)
+	override, _ := context.get(keyAuthorization)
+	if b.ignoreRequest && override.value == "" {
+		override, _ = defaults.get(keyAuthorization)
+	}
+	b.addCredentials(r, override.value)
 	if err := b.addTraceID(cmp.Or(request.traceID, context.traceID, defaults.traceID), newTraceID); err != nil {
 		return err
 	}
@@ -112,13 +118,16 @@ func (b *headerBuilder) setEmpty(key, value string) {
 }
 
 // copyRequestHeader copies the header h of the request. It adds the x-portkey-*
-// headers to request instead, in which each has one value and one spelling, and
-// keeps the credentials for addCredentials. It does the same with any other header
+// headers to request instead, unless they are ignored, with one value and one spelling
+// each, and keeps the credentials for addCredentials. It does the same with any other header
 // that a level sets, if its spelling or number of values is unusual: two spellings
 // of a header would be sent as two.
 func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, levels []*headerSet) error {
 	var unusual []requestHeader
 	for key, values := range h {
+		if b.ignoreRequest && isPortkey(key) {
+			continue
+		}
 		canonical := key
 		if !isCanonical(key) {
 			canonical = http.CanonicalHeaderKey(key)
@@ -298,25 +307,36 @@ func (b *headerBuilder) addImplied(implied providers.Implied) {
 func isSavedProvider(provider string) bool { return strings.HasPrefix(provider, "@") }
 
 // addCredentials adds the credentials of the client, of the context and of
-// Options. The client's take precedence, unless Portkey has a credential: on some
-// routes the gateway would send the client's to another provider (see
-// TestNoClientCredentialWithAConfigOfTargets in interop/). ForwardHeaders says
-// otherwise.
-func (b *headerBuilder) addCredentials(r *route) {
-	values := b.clientCredentials
+// Options. The client's take precedence, unless override replaces them or Portkey has
+// a credential: on some routes the gateway would send the client's to another provider
+// (see TestNoClientCredentialWithAConfigOfTargets in interop/). A credential in
+// ForwardHeaders is always sent.
+func (b *headerBuilder) addCredentials(r *route, override string) {
+	client, configured := b.clientCredentials, b.configuredCredentials
+	for i := range client {
+		client[i] = cmp.Or(client[i], r.redirected[i])
+	}
+	isClients := client[0] != "" // Authorization
+	special, _ := providers.Find(r.implied.Provider)
+	if override != "" && !b.portkeyHasCredential {
+		configured[0] = ""
+		r.url.RawQuery = replaceCredential(&client, override, r.url.RawQuery, special.KeyQuery)
+	}
 	for i, key := range credentialKeys {
-		if values[i] == "" || b.portkeyHasCredential && !b.forwards(key) {
-			values[i] = b.configuredCredentials[i]
+		if client[i] == "" || b.portkeyHasCredential && !b.forwards(key) {
+			client[i] = configured[i]
 		}
 	}
 	provider := b.get(keyProvider)
 	if !b.portkeyHasCredential {
-		b.moveCredential(&values, provider, r)
+		b.moveCredential(&client, isClients, provider, r)
+	} else if special.KeyQuery != "" {
+		r.url.RawQuery = setQuery(r.url.RawQuery, special.KeyQuery, "")
 	}
 	for i, key := range credentialKeys {
-		b.set(key, values[i])
+		b.set(key, client[i])
 	}
-	if values == (credentials{}) && !b.portkeyHasCredential && b.needsCredential(provider, r) {
+	if client == (credentials{}) && !b.portkeyHasCredential && b.needsCredential(provider, r) {
 		// The gateway would send "Bearer undefined" to the provider. If Authorization is
 		// empty, the provider reports what is missing.
 		b.setEmpty(keyAuthorization, "")
@@ -328,14 +348,14 @@ func (b *headerBuilder) forwards(key string) bool { return listContains(b.get(ke
 
 // moveCredential moves the credential of a provider's clients to where the gateway
 // reads it: an API key to Authorization, an OAuth token to a header of its own.
-func (b *headerBuilder) moveCredential(values *credentials, provider string, r *route) {
+// isClients reports whether Authorization comes from the client.
+func (b *headerBuilder) moveCredential(values *credentials, isClients bool, provider string, r *route) {
 	special, _ := providers.Find(provider)
 	if special.KeyHeader == "" || !providers.ReadsCredential(r.endpoint) {
 		return
 	}
 	key, authorization := &values[credentialIndex(special.KeyHeader)], &values[credentialIndex(keyAuthorization)]
 	token, isBearer := strings.CutPrefix(*authorization, "Bearer ")
-	isClients := b.clientCredentials[credentialIndex(keyAuthorization)] != ""
 	switch {
 	case *key != "":
 		*authorization = "Bearer " + *key
@@ -360,14 +380,43 @@ func (b *headerBuilder) needsCredential(provider string, r *route) bool {
 	return known && !providers.HasKey(r.url.Query())
 }
 
-// withoutQueryKey removes a parameter from a query, and changes nothing else.
-func withoutQueryKey(query, key string) string {
-	pairs := strings.Split(query, "&")
-	return strings.Join(slices.DeleteFunc(pairs, func(pair string) bool {
+// replaceCredential replaces the credentials of the client by authorization, in the
+// headers or the query parameter that the client used, and in their form: an API key
+// has no "Bearer". If the client used none, or the scheme is another one, authorization
+// goes into Authorization. It returns the new query.
+func replaceCredential(client *credentials, authorization, query, queryKey string) string {
+	key, isBearer := strings.CutPrefix(authorization, "Bearer ")
+	if !isBearer {
+		key = ""
+	}
+	used := false
+	for i := range client {
+		if i > 0 && client[i] != "" {
+			client[i], used = key, isBearer
+		}
+	}
+	if parsed, _ := url.ParseQuery(query); queryKey != "" && parsed.Has(queryKey) {
+		query, used = setQuery(query, queryKey, key), isBearer
+	}
+	if !used || client[0] != "" {
+		client[0] = authorization
+	}
+	return query
+}
+
+// setQuery sets a parameter that a query has, or removes it if value is "". It changes
+// nothing else.
+func setQuery(query, key, value string) string {
+	var pairs []string
+	for pair := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(name)
-		return err == nil && name == key
-	}), "&")
+		if unescaped, err := url.QueryUnescape(name); err != nil || unescaped != key {
+			pairs = append(pairs, pair)
+		} else if value != "" {
+			pairs = append(pairs, name+"="+url.QueryEscape(value))
+		}
+	}
+	return strings.Join(pairs, "&")
 }
 
 // addTraceID adds the trace ID: id, or that of the traceparent header, whose span

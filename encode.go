@@ -338,6 +338,7 @@ type encoder func(f *headerField) error
 // encoders are the headers whose values need more than checkValue. Lists without
 // an entry have checkNames.
 var encoders = map[string]encoder{
+	keyAuthorization:  checkAuthorization,
 	keyConfig:         encodeConfig,
 	keyCustomHost:     func(f *headerField) error { return configcheck.CheckCustomHost(f.value) },
 	keyForceRefresh:   encodeForceRefresh,
@@ -347,6 +348,13 @@ var encoders = map[string]encoder{
 	keyServiceAccount: encodeServiceAccount,
 	keyUploadSize:     checkUploadSize,
 	keyVirtualKey:     func(f *headerField) error { f.portkeyHasCredential = true; return nil },
+}
+
+func checkAuthorization(f *headerField) error {
+	if scheme, credential, _ := strings.Cut(f.value, " "); scheme == "" || credential == "" {
+		return errors.New(`must have a scheme: write "Bearer " before an API key`)
+	}
+	return nil
 }
 
 // encodeForceRefresh omits false: the gateway refreshes the cache whatever the

@@ -265,6 +265,7 @@ func TestEachFieldIsSentAsOneHeader(t *testing.T) {
 			{"Options", tt.a, unset, nil, tt.wireA},
 			{"context", unset, tt.b, nil, tt.wireB},
 			{"context overrides Options", tt.a, tt.b, nil, tt.wireB},
+			{"request overrides Options", tt.b, unset, http.Header{mixedCase: {tt.wireA}}, tt.wireA},
 			{"request overrides both", tt.b, tt.b, http.Header{mixedCase: {tt.wireA}}, tt.wireA},
 			{
 				"twice on the request", unset, unset,
@@ -272,6 +273,9 @@ func TestEachFieldIsSentAsOneHeader(t *testing.T) {
 				joinedIfList(tt.header, tt.wireA),
 			},
 		} {
+			if tt.header == "authorization" && level.name == "request overrides both" {
+				level.name, level.want = "context overrides the request", tt.wireB
+			}
 			t.Run(tt.header+"/"+level.name, func(t *testing.T) {
 				c := newClient(t, s, portkey.Options{Headers: level.opts, NewTraceID: noTrace})
 				req := newRequest(t, portkey.WithHeaders(t.Context(), level.ctx), "GET", s.URL+"/v1/x", "")

@@ -229,6 +229,9 @@ func (o Options) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(o)) 
 // Format prints u, for any verb. It prints a placeholder for a BaseURL that is invalid.
 func (u Upstream) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "%q at %s", u.Provider, printedURL(u.BaseURL))
+	if u.CustomHost != "" {
+		io.WriteString(s, ", called at "+printedURL(u.CustomHost))
+	}
 }
 
 // MarshalJSON encodes u as Format prints it.

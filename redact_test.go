@@ -42,6 +42,7 @@ func secretHeaders() portkey.Headers {
 func validSecretHeaders() portkey.Headers {
 	h := secretHeaders()
 	h.CustomHost, h.Vertex.ServiceAccountJSON = "", `{"private_key":"`+secret+`"}`
+	h.Authorization = "Bearer " + secret
 	return h
 }
 
@@ -508,7 +509,7 @@ func TestPrintedHeadersAreSorted(t *testing.T) {
 	h := portkey.Headers{Extra: map[string]string{"x-d": "1", "x-b": "1", "x-a": "1", "x-c": "1"}}
 	const (
 		wantHeaders   = `portkey.Headers{x-a: "[redacted]", x-b: "[redacted]", x-c: "[redacted]", x-d: "[redacted]"}`
-		wantTransport = "portkey.Transport{gateway: http://gw.example, headers: [x-a x-b x-c x-d]}"
+		wantTransport = "portkey.Transport{gateway: http://gw.example/v1, headers: [x-a x-b x-c x-d]}"
 	)
 	for range 20 { // map iteration order is random
 		if got := fmt.Sprint(h); got != wantHeaders {

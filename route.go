@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"unicode"
 
 	"github.com/portkey-go/portkey/internal/providers"
 )
@@ -16,10 +15,10 @@ import (
 type fate int
 
 const (
-	toGateway             fate = iota // it goes to the gateway, with Portkey's headers
-	passUnchanged                     // it goes to its own URL
-	passWithoutPortkey                // it goes to its own URL, without x-portkey-* headers
-	passWithoutCredential             // and without credentials
+	toGateway          fate = iota // it goes to the gateway, with Portkey's headers
+	passUnchanged                  // it goes to its own URL
+	passWithoutPortkey             // it goes to its own URL, without x-portkey-* headers
+	passBare                       // it goes to its own URL, only with headers that cannot be secret
 )
 
 // removes reports whether a request with this fate does not carry the header.
@@ -27,10 +26,21 @@ func (f fate) removes(key string) bool {
 	switch f {
 	case passWithoutPortkey:
 		return isPortkey(key)
-	case passWithoutCredential:
-		return isPortkey(key) || isCredential(key)
+	case passBare:
+		return !isHarmless(key)
 	}
 	return false
+}
+
+// isHarmless reports whether a header may be sent after a redirect has left the
+// gateway. Any other header may be a credential.
+func isHarmless(key string) bool {
+	key = http.CanonicalHeaderKey(key)
+	switch key {
+	case "Accept", "Cache-Control", "Content-Type", "Range", "User-Agent":
+		return true
+	}
+	return strings.HasPrefix(key, "Accept-") || strings.HasPrefix(key, "If-")
 }
 
 // A route is where a request goes. All fields but fate are for toGateway.
@@ -41,6 +51,10 @@ type route struct {
 	rerouted bool    // whether the client asked for a provider's URL
 	implied  providers.Implied
 	traceID  string // of the previous hop, if this is a redirect
+
+	// redirected are the credentials that the client sent before a redirect within the
+	// gateway, and that net/http removed.
+	redirected credentials
 }
 
 // route decides where req goes.
@@ -51,46 +65,108 @@ func (t *Transport) route(req *http.Request) (r route, err error) {
 	if req.URL == nil {
 		return route{}, errors.New("portkey: the request has no URL")
 	}
-	isRedirect := req.Response != nil
-	allAtGateway, anyAtGateway := t.redirectHistory(req)
-	if t.filter != nil && !anyAtGateway && (isRedirect || !t.filter(req)) {
-		if allAtGateway && t.gateway.receives(req) {
+	if req.Response != nil {
+		return t.routeRedirect(req)
+	}
+	switch {
+	case t.excludes(req):
+		if t.gateway.receives(req) {
 			return route{fate: passUnchanged}, nil
 		}
 		return route{fate: passWithoutPortkey}, nil
-	}
-	if allAtGateway && t.routeToGateway(req, &r) {
-		if isRedirect {
-			r.inheritFrom(req.Response.Request.Header)
-		}
+	case t.routeToGateway(req, &r):
 		return r, nil
+	case t.passUnknownHosts && !t.providers.Contains(req.URL):
+		return route{fate: passWithoutPortkey}, nil
 	}
-	if hasBody := req.Body != nil && req.Body != http.NoBody; !isRedirect || hasBody {
-		return route{}, &RouteError{URL: redactURL(req.URL), Gateway: t.gateway.url.String(), Redirect: isRedirect}
-	}
-	return route{fate: passWithoutCredential}, nil
+	return route{}, t.refuse(req, t.explain(req))
 }
 
-// redirectHistory reports whether all, and whether any, of the requests that led
-// to req by a redirect were at the gateway. A request with x-portkey-* headers
-// counts as one that was meant to be there. If the chain is broken or too long, it
-// assumes that it left the gateway.
-func (t *Transport) redirectHistory(req *http.Request) (allAtGateway, anyAtGateway bool) {
+// excludes reports whether Options.Filter excludes a request.
+func (t *Transport) excludes(req *http.Request) bool { return t.filter != nil && !t.filter(req) }
+
+// routeRedirect decides where req goes, which follows a redirect.
+func (t *Transport) routeRedirect(req *http.Request) (r route, err error) {
+	allAtGateway, anyAtGateway, complete := t.redirectHistory(req)
+	hasBody := req.Body != nil && req.Body != http.NoBody
+	switch {
+	case !complete:
+		return route{}, t.refuse(req, "the chain of redirects is too long")
+	case !anyAtGateway && (t.filter != nil || t.passUnknownHosts):
+		// The chain began with a request that the Transport passed on.
+		if t.passUnknownHosts && t.providers.Contains(req.URL) && !t.excludes(req) {
+			return route{}, t.refuse(req, aroundGateway)
+		}
+		return route{fate: passWithoutPortkey}, nil
+	case allAtGateway && t.routeToGateway(req, &r):
+		r.inheritFrom(req)
+		return r, nil
+	case hasBody:
+		return route{}, t.refuse(req, "it would carry the request body away from the gateway")
+	case t.providers.Contains(req.URL):
+		return route{}, t.refuse(req, aroundGateway)
+	}
+	return route{fate: passBare}, nil
+}
+
+const aroundGateway = "it would go to a provider around the gateway"
+
+// refuse returns an error for a request that is not sent.
+func (t *Transport) refuse(req *http.Request, reason string) error {
+	return &RouteError{
+		URL:      redactURL(req.URL),
+		Gateway:  t.gateway.url.String(),
+		Reason:   reason,
+		Redirect: req.Response != nil,
+	}
+}
+
+// explain returns why req goes neither to the gateway nor to a provider.
+func (t *Transport) explain(req *http.Request) string {
+	if !t.hasOwnHost(req) {
+		return "its Host header is not the host of its URL: clear Request.Host " +
+			"(in a ReverseProxy, use Rewrite with ProxyRequest.SetURL)"
+	}
+	return t.providers.Explain(req.URL)
+}
+
+// redirectHistory reports whether all, and whether any, of the requests that led to req
+// by redirects were at the gateway. It assumes that a broken chain left the gateway. It
+// reports false for complete if the chain is too long.
+//
+// A request was at the gateway if its URL is the gateway's, or if the Transport would
+// route it there: a RoundTripper outside the Transport may have set Response.Request to
+// the request of the client. One with x-portkey-* headers was meant to be there, and
+// the base took it elsewhere.
+func (t *Transport) redirectHistory(req *http.Request) (allAtGateway, anyAtGateway, complete bool) {
 	const maxHops = 1000
 	allAtGateway = true
 	hop := req
 	for range maxHops {
 		if hop.Response == nil {
-			return allAtGateway, anyAtGateway
+			return allAtGateway, anyAtGateway, true
 		}
 		if hop = hop.Response.Request; hop == nil || hop.URL == nil {
-			break
+			return false, true, true
 		}
-		atGateway := t.gateway.receives(hop)
+		atGateway := t.gateway.receives(hop) || t.isProviders(hop) && !t.excludes(hop)
 		allAtGateway = allAtGateway && atGateway
 		anyAtGateway = anyAtGateway || atGateway || anyKey(hop.Header, isPortkey)
 	}
-	return false, true
+	return false, true, false
+}
+
+// isProviders reports whether req, as the client made it, is part of a provider's API.
+func (t *Transport) isProviders(req *http.Request) bool {
+	_, _, ok := t.providers.Lookup(req.URL)
+	return ok && t.hasOwnHost(req)
+}
+
+// hasOwnHost reports whether the Host header of req is the host of its URL.
+func (t *Transport) hasOwnHost(req *http.Request) bool {
+	scheme := req.URL.Scheme
+	return req.Host == "" || req.Host == req.URL.Host ||
+		providers.Host(scheme, req.Host) == providers.Host(scheme, req.URL.Host)
 }
 
 // routeToGateway sets the route of a request for the gateway or for a provider. It
@@ -100,7 +176,7 @@ func (t *Transport) routeToGateway(req *http.Request, r *route) bool {
 		r.url = *req.URL
 	} else if u := t.relocated(req); u != nil {
 		r.url = *u
-	} else if req.Host != "" && req.Host != req.URL.Host {
+	} else if !t.hasOwnHost(req) {
 		return false
 	} else if r.endpoint, r.implied, r.rerouted = t.providers.Lookup(req.URL); r.rerouted {
 		r.url = t.gateway.urlOf(req.URL, r.endpoint)
@@ -126,30 +202,38 @@ func (t *Transport) relocated(req *http.Request) *url.URL {
 	return u
 }
 
-// inheritFrom takes over what the previous hop's header says and r does not imply,
-// so that a redirect within the gateway stays the same call.
-func (r *route) inheritFrom(h http.Header) {
-	r.traceID = h.Get(keyTraceID)
-	provider := h.Get(keyProvider)
+// inheritFrom takes over from the requests that led to req what r does not imply, so
+// that a redirect within the gateway stays the same call: the trace ID, what the URL of
+// the first request implied, and its credentials. net/http removes those if the client
+// asked for a provider and is redirected to the gateway's host.
+func (r *route) inheritFrom(req *http.Request) {
+	previous := req.Response.Request.Header
+	r.traceID = previous.Get(keyTraceID)
+	for hop := req; hop.Response != nil; hop = hop.Response.Request {
+		for i, key := range credentialKeys {
+			r.redirected[i] = cmp.Or(r.redirected[i], hop.Response.Request.Header.Get(key))
+		}
+	}
+	provider := previous.Get(keyProvider)
 	if r.implied.Provider != "" || provider == "" || checkValue(provider) != nil {
 		return
 	}
 	r.implied.Provider = provider
 	for _, key := range providers.ImpliedKeys() {
-		if value := h.Get(key); value != "" {
+		if value := previous.Get(key); value != "" {
 			r.implied.Headers = append(r.implied.Headers, providers.Header{Key: key, Value: value})
 		}
 	}
 }
 
-// An origin is that of the gateway: a scheme, a host and an effective port.
+// An origin is that of the gateway: a scheme and a host with its effective port.
 type origin struct {
-	url        *url.URL // the gateway's base URL
-	host, port string
+	url  *url.URL // the gateway's base URL
+	host string   // canonical
 }
 
-// gatewayOrigin returns the origin of the gateway at baseURL, or at the default
-// if that is "".
+// gatewayOrigin returns the origin of the gateway at baseURL, or at the default if that
+// is "".
 func gatewayOrigin(baseURL string) (origin, error) {
 	name, text := "BaseURL", baseURL
 	if text == "" {
@@ -159,8 +243,10 @@ func gatewayOrigin(baseURL string) (origin, error) {
 	if err != nil {
 		return origin{}, errors.New("portkey: " + name + " " + err.Error())
 	}
-	host, port := splitHostPort(u.Scheme, u.Host)
-	return origin{u, host, port}, nil
+	if u.Path == "" {
+		u.Path = "/v1"
+	}
+	return origin{u, providers.Host(u.Scheme, u.Host)}, nil
 }
 
 // isHosted reports whether o is the gateway that Portkey hosts.
@@ -176,20 +262,13 @@ func (o *origin) receives(req *http.Request) bool {
 
 // has reports whether u has this origin.
 func (o *origin) has(u *url.URL) bool {
-	sameScheme := u.Scheme == o.url.Scheme || toLowerASCII(u.Scheme) == o.url.Scheme
+	sameScheme := u.Scheme == o.url.Scheme || strings.EqualFold(u.Scheme, o.url.Scheme)
 	return sameScheme && u.Opaque == "" && o.hasHost(u.Host)
 }
 
 // hasHost reports whether a host, with or without a port, is that of the origin.
 func (o *origin) hasHost(host string) bool {
-	if host == o.url.Host { // the usual case, without parsing
-		return true
-	}
-	if len(host) < len(o.host) || !strings.Contains(toLowerASCII(host), o.host) { // another usual case
-		return false
-	}
-	name, port := splitHostPort(o.url.Scheme, host)
-	return name == o.host && port == o.port
+	return host == o.url.Host || providers.Host(o.url.Scheme, host) == o.host
 }
 
 // urlOf returns the URL of an endpoint, given as an escaped path, with the query of u.
@@ -203,48 +282,22 @@ func (o *origin) urlOf(u *url.URL, endpoint string) url.URL {
 	return at
 }
 
-// splitHostPort splits host:port. The port defaults to that of the scheme.
-func splitHostPort(scheme, hostport string) (host, port string) {
-	u := url.URL{Host: hostport}
-	port = u.Port()
-	switch {
-	case port != "":
-	case scheme == "https":
-		port = "443"
-	default:
-		port = "80"
-	}
-	return toLowerASCII(u.Hostname()), port
-}
-
-// toLowerASCII returns s in lower case if it is ASCII, and unchanged if not:
-// strings.ToLower maps U+0130 to i, which would be another host.
-func toLowerASCII(s string) string {
-	for i := range len(s) {
-		if s[i] > unicode.MaxASCII {
-			return s
-		}
-	}
-	return strings.ToLower(s)
-}
-
-// A RouteError reports a request that was not sent: its URL is neither the
-// gateway's nor part of a known provider's API, or a redirect would have carried
-// its body away from the gateway.
+// A RouteError reports a request that was not sent: it is neither for the gateway nor
+// for a known provider, or it follows a redirect that leaves the gateway.
 type RouteError struct {
 	URL      string // of the request, without query and credentials
 	Gateway  string // the gateway's base URL
-	Redirect bool   // whether the request is a redirect
+	Reason   string // why the request was not sent, and how to mend it
+	Redirect bool   // whether the request follows a redirect
 }
 
-// Error names both URLs.
+// Error names both URLs and the reason.
 func (e *RouteError) Error() string {
+	what := "request to "
 	if e.Redirect {
-		return "portkey: refused a redirect that would carry the request body to " + e.URL +
-			", away from the gateway " + e.Gateway
+		what = "redirect to "
 	}
-	return "portkey: " + e.URL + " is neither at the gateway " + e.Gateway +
-		" nor part of a known provider's API: see Options.BaseURL, Upstreams and Filter"
+	return "portkey: refused a " + what + e.URL + " instead of the gateway " + e.Gateway + ": " + e.Reason
 }
 
 // redactURL returns u without query, fragment and credentials.

@@ -27,18 +27,24 @@ import (
 	"os"
 	"sync"
 
+	"github.com/hashicorp/go-retryablehttp"
+
 	"github.com/portkey-go/portkey/internal/providers"
 )
 
 // DefaultBaseURL is the base URL of the gateway that Portkey hosts.
 const DefaultBaseURL = "https://api.portkey.ai/v1"
 
+// ErrNoAPIKey is returned by [NewTransport] if the gateway is the hosted one and there
+// is no API key.
+var ErrNoAPIKey = errors.New("portkey: the hosted gateway needs an API key: set Headers.APIKey or PORTKEY_API_KEY")
+
 // Options configures a Transport. [NewTransport] copies it: changing a map or slice
 // in it later has no effect.
 type Options struct {
 	// BaseURL is the gateway's base URL, with its version path. The default is
 	// $PORTKEY_BASE_URL, or else DefaultBaseURL. It is http or https and has no
-	// credentials, query or fragment.
+	// credentials, query or fragment. An empty path means /v1.
 	BaseURL string
 
 	// Headers are sent with every request to the gateway. The default of
@@ -59,26 +65,41 @@ type Options struct {
 	// Filter reports whether a request should go through the gateway. If nil, every
 	// request does. Other requests are passed on to their own URL unchanged, except
 	// that x-portkey-* headers are removed unless the URL is the gateway's. Filter is
-	// not called for redirects: those from the gateway are always handled by the
-	// Transport, and those from other hosts are passed on. Filter may be called
-	// concurrently and must not change the request.
+	// not called for redirects, but for the requests that led to them: redirects from the
+	// gateway are always handled by the Transport, and those from other hosts are passed
+	// on. Filter may be called concurrently and must not change the request.
 	Filter func(*http.Request) bool
 
 	// NewTraceID returns the trace ID of a call that has none. If it returns "", the
 	// call has no trace ID. The default returns a random UUID. NewTraceID may be called
 	// concurrently.
 	NewTraceID func(context.Context) string
+
+	// PassUnknownHosts passes on requests that are neither for the gateway nor for a known
+	// provider's API, without x-portkey-* headers, instead of refusing them: for an
+	// http.Client that other traffic shares, and for http.DefaultTransport. Their
+	// redirects are passed on as well, except that one to a provider's API is refused.
+	PassUnknownHosts bool
+
+	// IgnoreRequestHeaders ignores x-portkey-* headers of the request: for a reverse
+	// proxy, whose requests come from outside. Headers.Authorization in Options then
+	// replaces the credential of the request.
+	IgnoreRequestHeaders bool
 }
 
 // An Upstream is a base URL that clients use, and the provider that is called for
 // it. Requests for <BaseURL>/chat/completions go to <gateway>/chat/completions.
 type Upstream struct {
-	// BaseURL is the URL in front of the endpoints ("https://llm.example.com/v1"),
-	// with the host spelled as clients spell it.
+	// BaseURL is the URL in front of the endpoints ("https://llm.example.com/v1").
 	BaseURL string
 	// Provider is sent as x-portkey-provider, unless the request has a provider, a
 	// virtual key or a config. If it is "", no provider is sent.
 	Provider string
+	// CustomHost is sent as x-portkey-custom-host if Provider is sent: the base URL that
+	// the gateway calls. The default makes the gateway call the URL that the client
+	// asked for: it is derived from BaseURL, unless the gateway calls that by default or
+	// Provider is "" or a slug. Headers.CustomHost overrides it.
+	CustomHost string
 }
 
 // A Transport is an http.RoundTripper that sends requests through the Portkey
@@ -125,6 +146,9 @@ type settings struct {
 	providers  *providers.Table
 	filter     func(*http.Request) bool
 	newTraceID func(context.Context) string
+
+	passUnknownHosts     bool
+	ignoreRequestHeaders bool
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -156,24 +180,46 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 		return nil, err
 	}
 	if !defaults.has(keyAPIKey) && gateway.isHosted() {
-		return nil, errors.New("portkey: Headers.APIKey and PORTKEY_API_KEY are empty: the hosted gateway needs an API key")
+		return nil, ErrNoAPIKey
 	}
-	table, err := newProviderTable(opts.Upstreams)
+	table, err := providerTable(opts.Upstreams)
 	if err != nil {
 		return nil, err
 	}
 	if base == nil {
 		base = defaultBase()
 	}
-	s := &settings{adaptRetry(base), gateway, &defaults, table, opts.Filter, opts.NewTraceID}
+	if inner := innerTransport(base); inner != nil && inner.settings != nil && !inner.gateway.has(gateway.url) {
+		return nil, errors.New("portkey: the base is a Transport for another gateway, which would remove the headers " +
+			"of this one: use an http.Client for each gateway")
+	}
+	s := &settings{
+		base:                 adaptRetry(base),
+		gateway:              gateway,
+		defaults:             &defaults,
+		providers:            table,
+		filter:               opts.Filter,
+		newTraceID:           opts.NewTraceID,
+		passUnknownHosts:     opts.PassUnknownHosts,
+		ignoreRequestHeaders: opts.IgnoreRequestHeaders,
+	}
 	if s.newTraceID == nil {
 		s.newTraceID = newTraceID
 	}
 	return &Transport{s}, nil
 }
 
-func newProviderTable(upstreams []Upstream) (*providers.Table, error) {
-	own := make([]providers.BaseURL, len(upstreams))
+// innerTransport returns base if it is a Transport, also behind NewRetryTransport.
+func innerTransport(base http.RoundTripper) *Transport {
+	if rt, ok := base.(*retryablehttp.RoundTripper); ok && rt.Client != nil && rt.Client.HTTPClient != nil {
+		base = rt.Client.HTTPClient.Transport
+	}
+	t, _ := base.(*Transport)
+	return t
+}
+
+func providerTable(upstreams []Upstream) (*providers.Table, error) {
+	table := new(providers.Table)
 	for i, u := range upstreams {
 		base, err := providers.ParseBaseURL(u.BaseURL)
 		if err != nil {
@@ -182,9 +228,16 @@ func newProviderTable(upstreams []Upstream) (*providers.Table, error) {
 		if _, err := newHeaderField(keyProvider, u.Provider); err != nil {
 			return nil, fmt.Errorf("portkey: Upstreams[%d].Provider: %w", i, err)
 		}
-		own[i] = providers.BaseURL{URL: base, Provider: u.Provider}
+		if u.CustomHost != "" {
+			if _, err := newHeaderField(keyCustomHost, u.CustomHost); err != nil {
+				return nil, fmt.Errorf("portkey: Upstreams[%d].CustomHost: %w", i, err)
+			}
+		}
+		if err := table.Add(providers.BaseURL{URL: base, Provider: u.Provider, CustomHost: u.CustomHost}); err != nil {
+			return nil, fmt.Errorf("portkey: Upstreams[%d].BaseURL %w", i, err)
+		}
 	}
-	return providers.NewTable(own), nil
+	return table, nil
 }
 
 // WrapClient returns a copy of c whose requests go through a new Transport, which
@@ -238,7 +291,7 @@ func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Reques
 	if c.err != nil {
 		return nil, c.err
 	}
-	var b headerBuilder
+	b := headerBuilder{ignoreRequest: t.ignoreRequestHeaders}
 	if err := b.build(req.Header, &c.headerSet, t.defaults, r, func() string {
 		if r.traceID != "" {
 			return r.traceID
@@ -246,11 +299,6 @@ func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Reques
 		return t.newTraceID(req.Context())
 	}); err != nil {
 		return nil, err
-	}
-	if b.portkeyHasCredential {
-		if special, _ := providers.Find(r.implied.Provider); special.KeyQuery != "" {
-			r.url.RawQuery = withoutQueryKey(r.url.RawQuery, special.KeyQuery)
-		}
 	}
 	// Request.Clone would copy the trailers, which are set while the body is read.
 	out := &struct { // one allocation

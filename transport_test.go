@@ -151,8 +151,7 @@ func TestRequestToUnknownHostOrPathIsRefused(t *testing.T) {
 		"https://api.openai.com:8443/v1/x",
 		"http://api.openai.com/v1/x",
 		"https://user:SECRET@api.openai.com/v1/x",
-		"https://API.openai.com/v1/x",
-		"https://api.openai.com./v1/x",
+		"https://API.openai.com./v1/x",
 		"https://api.openai.com/v2/x",
 		"https://api.openai.com/v1beta/x",
 		"https://api.openai.com/oauth/token",
@@ -275,26 +274,44 @@ func TestRouteErrorOmitsSecretsOfURL(t *testing.T) {
 	if !errors.As(err, &routeErr) {
 		t.Fatalf("got %v, want a RouteError", err)
 	}
-	want := portkey.RouteError{URL: "https://llm.example.com/a%2Fb/c", Gateway: "http://gw.example/v1"}
-	if *routeErr != want {
+	want := portkey.RouteError{URL: "https://llm.example.com/a%2Fb/c", Gateway: "http://gw.example/v1", Reason: routeErr.Reason}
+	if *routeErr != want || strings.Contains(routeErr.Reason, "SECRET") {
 		t.Errorf("got %+v, want %+v", *routeErr, want)
 	}
 }
 
-func TestRouteErrorExplainsRefusal(t *testing.T) {
+func TestRouteErrorNamesTheReason(t *testing.T) {
 	t.Parallel()
+	fromGateway := &http.Response{Request: newRequest(t, t.Context(), "GET", "http://gw.example/v1/x", "")}
 	for _, tt := range []struct {
-		name     string
-		redirect bool
-		want     string
+		name, url, host string
+		response        *http.Response // the redirect that led to the request
+		want            string
 	}{
-		{"request", false, "Upstreams"},
-		{"redirect", true, "redirect"},
+		{"unknown host", "https://llm.example.com/v1", "", nil, "its host is neither the gateway's nor a known provider's"},
+		{"Host header", openAIChat, "proxy.example.com", nil, "its Host header is not the host of its URL"},
+		{"login path", "https://api.openai.com/oauth/token", "", nil, "its path is a login"},
+		{"other path", "https://api.openai.com/v2/models", "", nil, "its host is a provider's, but it is not below a base URL"},
+		{"scheme", "http://api.openai.com/v1/models", "", nil, "its host is a provider's, but it is not below a base URL"},
+		{"redirect with a body", "https://evil.example/x", "", fromGateway, "it would carry the request body away"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := &portkey.RouteError{URL: "u", Gateway: "g", Redirect: tt.redirect}
-			if got := err.Error(); !strings.Contains(got, tt.want) {
-				t.Errorf("got %q, want it to contain %q", got, tt.want)
+			tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
+			req := newRequest(t, t.Context(), "POST", tt.url, "{}")
+			req.Response = tt.response
+			if tt.host != "" {
+				req.Host = tt.host
+			}
+			_, err := tr.RoundTrip(req)
+			var routeErr *portkey.RouteError
+			if !errors.As(err, &routeErr) {
+				t.Fatalf("got %v, want a RouteError", err)
+			}
+			if !strings.HasPrefix(routeErr.Reason, tt.want) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want the reason %q", err, tt.want)
+			}
+			if routeErr.Redirect != (tt.response != nil) || routeErr.Redirect != strings.Contains(err.Error(), "redirect") {
+				t.Errorf("got %+v, want Redirect: %t", routeErr, tt.response != nil)
 			}
 		})
 	}
@@ -653,6 +670,141 @@ func TestInvalidTraceparentIsIgnored(t *testing.T) {
 			want := http.Header{"Traceparent": tt.traceparent, "X-Portkey-Trace-Id": {"generated"}}
 			if got := base.last(t).Header; !reflect.DeepEqual(got, want) {
 				t.Errorf("got headers %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestBaseURLWithoutAPathMeansV1(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	for _, path := range []string{"", "/"} {
+		t.Run("path "+path, func(t *testing.T) {
+			do(t, newClient(t, s, portkey.Options{BaseURL: s.URL + path}), newRequest(t, t.Context(), "GET", openAIChat, ""))
+			if got := s.last(t).uri; got != "/v1/chat/completions" {
+				t.Errorf("got %s, want /v1/chat/completions", got)
+			}
+		})
+	}
+}
+
+func TestMissingAPIKeyIsErrNoAPIKey(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]portkey.Options{
+		"default base URL": {}, "its origin": {BaseURL: "https://API.portkey.ai:443/other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := portkey.NewTransport(nil, opts); !errors.Is(err, portkey.ErrNoAPIKey) {
+				t.Errorf("got %v, want ErrNoAPIKey", err)
+			}
+		})
+	}
+}
+
+func TestBaseThatIsATransportForAnotherGatewayIsRefused(t *testing.T) {
+	t.Parallel()
+	inner := newTransport(t, nil, portkey.Options{BaseURL: "http://one.example/v1"})
+	for name, base := range map[string]http.RoundTripper{"Transport": inner, "retries": portkey.NewRetryTransport(inner)} {
+		t.Run(name, func(t *testing.T) {
+			_, err := portkey.NewTransport(base, portkey.Options{BaseURL: "http://two.example/v1"})
+			if err == nil || !strings.Contains(err.Error(), "another gateway") {
+				t.Errorf("got %v, want an error about the other gateway", err)
+			}
+			if _, err := portkey.NewTransport(base, portkey.Options{BaseURL: "http://ONE.example:80/other"}); err != nil {
+				t.Errorf("same gateway: %v", err)
+			}
+		})
+	}
+}
+
+func TestIgnoredRequestHeadersHaveNoEffect(t *testing.T) {
+	t.Parallel()
+	outside := http.Header{
+		"X-Portkey-Api-Key": {"pk-outside"}, "x-portkey-custom-host": {"https://evil.example"}, "X-PORTKEY-config": {"pc-outside"},
+		"X-Portkey-Metadata": {`{"team":"outside"}`}, "X-Portkey-Trace-Id": {"a", "b"}, "X-Portkey-Bad Name": {"x"},
+		"Authorization": {"Bearer outside"}, "X-Tenant": {"kept"},
+	}
+	tests := []struct {
+		name   string
+		opts   portkey.Headers
+		want   http.Header
+		client string
+	}{
+		{"Options and context", portkey.Headers{APIKey: "pk", Metadata: portkey.Metadata{"team": "a"}},
+			http.Header{"X-Portkey-Api-Key": {"pk"}, "X-Portkey-Metadata": {`{"team":"a"}`}, "X-Portkey-Span-Name": {"s"}, "X-Portkey-Provider": {"openai"}}, "Bearer outside"},
+		{"credential in Options", portkey.Headers{Authorization: "Bearer server"},
+			http.Header{"X-Portkey-Span-Name": {"s"}, "X-Portkey-Provider": {"openai"}}, "Bearer server"},
+	}
+	s := newServer(t, nil)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newClient(t, s, portkey.Options{Headers: tt.opts, IgnoreRequestHeaders: true, NewTraceID: noTrace})
+			req := newRequest(t, portkey.WithHeaders(t.Context(), portkey.Headers{SpanName: "s"}), "GET", openAIChat, "")
+			maps.Copy(req.Header, outside)
+			do(t, c, req)
+			got := s.last(t)
+			if h := got.portkeyHeaders(); !reflect.DeepEqual(h, tt.want) {
+				t.Errorf("got %v, want %v", h, tt.want)
+			}
+			if got.header.Get("Authorization") != tt.client || got.header.Get("X-Tenant") != "kept" {
+				t.Errorf("got %v, want Authorization %s and X-Tenant", got.header, tt.client)
+			}
+		})
+	}
+}
+
+func TestUnknownHostsArePassedOnOnlyIfAllowed(t *testing.T) {
+	t.Parallel()
+	opts := portkey.Options{
+		BaseURL: "http://gw.example/v1", PassUnknownHosts: true, Headers: portkey.Headers{APIKey: "pk"},
+		Upstreams: []portkey.Upstream{{BaseURL: "https://llm.example.com/v1", Provider: "@llm"}},
+	}
+	tests := []struct {
+		name, url, host string
+		want            string // the URL that is called; "": refused
+	}{
+		{name: "unknown host", url: "https://other.example/x?y", want: "https://other.example/x?y"},
+		{name: "other path of a provider's host", url: "https://api.cloudflare.com/client/v4/zones", want: "https://api.cloudflare.com/client/v4/zones"},
+		{name: "login", url: "https://api.openai.com/v1/oauth/token", want: "https://api.openai.com/v1/oauth/token"},
+		{name: "provider", url: openAIChat, want: "http://gw.example/v1/chat/completions"},
+		{name: "gateway", url: "http://gw.example/v1/models", want: "http://gw.example/v1/models"},
+		{name: "provider by another scheme", url: "http://api.openai.com/v1/models"},
+		{name: "provider by another port", url: "https://api.openai.com:8443/v1/models"},
+		{name: "provider with credentials in the URL", url: "https://user@api.openai.com/v1/models"},
+		{name: "provider with another Host header", url: openAIChat, host: "other.example"},
+		{name: "endpoint that the gateway cannot call", url: "https://api.fireworks.ai/inference/v1/models"},
+		{name: "upstream by another scheme", url: "http://llm.example.com/v1/models"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			base := new(recorder)
+			req := newRequest(t, t.Context(), "POST", tt.url, "{}")
+			if tt.host != "" {
+				req.Host = tt.host
+			}
+			req.Header = http.Header{"Authorization": {"Bearer own"}, "x-portkey-api-key": {"own"}}
+			_, err := newTransport(t, base, opts).RoundTrip(req)
+			if tt.want == "" {
+				if !errors.As(err, new(*portkey.RouteError)) || len(base.all()) > 0 {
+					t.Errorf("got %v and %d requests, want a RouteError", err, len(base.all()))
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := base.last(t)
+			if got.URL.String() != tt.want {
+				t.Errorf("got %v, want %s", got.URL, tt.want)
+			}
+			isGateway := got.URL.Host == "gw.example"
+			for key := range got.Header {
+				if !isGateway && strings.HasPrefix(strings.ToLower(key), "x-portkey-") {
+					t.Errorf("got %s at %v", key, got.URL)
+				}
+			}
+			if got.Header.Get("Authorization") != "Bearer own" {
+				t.Errorf("got %v, want the client's Authorization", got.Header)
 			}
 		})
 	}

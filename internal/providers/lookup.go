@@ -1,16 +1,18 @@
 package providers
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 )
 
-// A BaseURL is a base URL that the table does not have.
+// A BaseURL is a base URL in addition to those of the table.
 type BaseURL struct {
-	URL      *url.URL // as ParseBaseURL returns it
-	Provider string   // "": the URL implies no provider
+	URL        *url.URL // as ParseBaseURL returns it
+	Provider   string   // "": the URL implies no provider
+	CustomHost string   // "": URL, unless the gateway calls that by default or the provider is "" or a slug
 }
 
 // Implied is what the URL of a request implies.
@@ -22,25 +24,74 @@ type Implied struct {
 // A Header is a request header with a canonical key.
 type Header struct{ Key, Value string }
 
-// A Table matches the URLs of requests. It is immutable and safe for concurrent use.
+const keyCustomHost = "X-Portkey-Custom-Host"
+
+// A Table matches the URLs of requests with the base URLs of the known providers, and
+// with those that are added. The zero Table has only the known ones. It is safe for
+// concurrent use once no more are added.
 type Table struct {
 	own map[location]baseURL
 }
 
-// A location is a base URL without {names}.
+// A location is a base URL without {names}. Its host is canonical.
 type location struct{ scheme, host, path string }
 
-// NewTable returns a Table of the known providers and of own, which takes
-// precedence. If two of own have the same URL, the first one counts.
-func NewTable(own []BaseURL) *Table {
-	t := &Table{make(map[location]baseURL, len(own))}
-	for _, o := range own {
-		at := location{o.URL.Scheme, o.URL.Host, o.URL.Path}
-		if _, ok := t.own[at]; !ok {
-			t.own[at] = baseURL{provider: o.Provider, suffix: suffixOf(o.Provider)}
+// Add adds a base URL. It takes precedence over the known ones, and the first one that
+// is added over a second one with the same URL. Add returns an error if the gateway
+// cannot call the URL.
+func (t *Table) Add(o BaseURL) error {
+	b, err := compileOwn(o)
+	if err != nil {
+		return err
+	}
+	if t.own == nil {
+		t.own = make(map[location]baseURL)
+	}
+	at := location{o.URL.Scheme, Host(o.URL.Scheme, o.URL.Host), o.URL.Path}
+	if _, ok := t.own[at]; !ok {
+		t.own[at] = b
+	}
+	return nil
+}
+
+// compileOwn determines the custom host with which the gateway calls the URL that the
+// client asked for.
+func compileOwn(o BaseURL) (baseURL, error) {
+	b := baseURL{provider: o.Provider, customHost: o.CustomHost}
+	if o.Provider == "" || strings.HasPrefix(o.Provider, "@") {
+		return b, nil // the gateway decides what it calls
+	}
+	url := o.URL.Scheme + "://" + Host(o.URL.Scheme, o.URL.Host) + o.URL.Path
+	var mismatch string // a suffix that url does not have
+	known, fits := false, false
+	for _, r := range rows {
+		if r.provider != o.Provider || strings.Contains(r.url, "{") {
+			continue
+		}
+		known = true
+		if !strings.HasSuffix(url, r.suffix) {
+			mismatch = r.suffix
+		} else if fits = true; len(r.suffix) > len(b.suffix) {
+			b.suffix = r.suffix
 		}
 	}
-	return t
+	if b.customHost != "" {
+		return b, nil
+	}
+	if known && !fits {
+		return b, fmt.Errorf("must end in %s for provider %s, or set CustomHost", mismatch, o.Provider)
+	}
+	if host := strings.TrimSuffix(url, b.suffix); !isDefault(o.Provider, host) {
+		b.customHost = host
+	}
+	return b, nil
+}
+
+// isDefault reports whether the gateway calls a provider at base by default.
+func isDefault(provider, base string) bool {
+	return slices.ContainsFunc(rows, func(r row) bool {
+		return r.provider == provider && !r.customHost && strings.TrimSuffix(r.url, r.suffix) == base
+	})
 }
 
 // Lookup returns the endpoint that u names, as an escaped path below the
@@ -50,18 +101,66 @@ func (t *Table) Lookup(u *url.URL) (endpoint string, implied Implied, ok bool) {
 	if u.User != nil || u.Opaque != "" {
 		return "", Implied{}, false
 	}
-	path := u.EscapedPath()
+	host, path := Host(u.Scheme, u.Host), u.EscapedPath()
 	if len(t.own) > 0 {
 		for end := len(path); end >= 0; end = strings.LastIndexByte(path[:end], '/') {
-			if b, ok := t.own[location{u.Scheme, u.Host, path[:end]}]; ok {
-				return b.endpoint(path[end:], nil), Implied{Provider: b.provider}, true
+			if b, ok := t.own[location{u.Scheme, host, path[:end]}]; ok {
+				endpoint, implied = b.imply(path[end:], Implied{})
+				return endpoint, implied, true
 			}
 		}
 	}
-	if endpoint, implied, ok = match(known[u.Host], u, path); ok {
+	if endpoint, implied, ok = match(known[host], u, host, path); ok {
 		return endpoint, implied, true
 	}
-	return match(known[domain(u.Host)], u, path)
+	return match(known[domain(host)], u, host, path)
+}
+
+// Contains reports whether u is below a base URL, even by another scheme or port and
+// even if the gateway cannot call it, and is not a login endpoint.
+func (t *Table) Contains(u *url.URL) bool {
+	host, path := hostname(Host("", u.Host)), u.EscapedPath()
+	for at := range t.own {
+		if rest, ok := strings.CutPrefix(path, at.path); ok && isBelow(rest) && hostname(at.host) == host {
+			return true
+		}
+	}
+	contains := func(b baseURL) bool {
+		rest, ok := b.host.match(host, new(Implied))
+		if !ok || rest != "" {
+			return false
+		}
+		rest, ok = b.path.match(path, new(Implied))
+		return ok && isBelow(rest)
+	}
+	return !isLogin(u.Path) &&
+		(slices.ContainsFunc(known[host], contains) || slices.ContainsFunc(known[domain(host)], contains))
+}
+
+func hostname(host string) string { return (&url.URL{Host: host}).Hostname() }
+
+// isBelow reports whether rest, which follows a base URL, begins at a segment.
+func isBelow(rest string) bool { return rest == "" || rest[0] == '/' }
+
+// Explain returns why Lookup reports false for u, and how to mend it.
+func (t *Table) Explain(u *url.URL) string {
+	host := Host(u.Scheme, u.Host)
+	isKnown := len(known[host]) > 0 || len(known[domain(host)]) > 0
+	isOwn := false
+	for at := range t.own {
+		isOwn = isOwn || at.host == host
+	}
+	switch {
+	case !isKnown && !isOwn:
+		return "its host is neither the gateway's nor a known provider's: see Options.BaseURL, Upstreams and Filter"
+	case u.User != nil:
+		return "its URL contains credentials"
+	case u.Opaque != "":
+		return "its URL is opaque"
+	case isKnown && isLogin(u.Path):
+		return "its path is a login or discovery endpoint, not part of the provider's API: see Options.Filter"
+	}
+	return "its host is a provider's, but it is not below a base URL that the gateway can call: see Options.Upstreams and Filter"
 }
 
 // Find returns what is special about the clients of a provider, and whether the
@@ -101,6 +200,7 @@ type baseURL struct {
 	host, path     pattern
 	provider       string
 	suffix         string
+	customHost     string // "": the gateway's default
 	translatedOnly bool
 	special        *Special
 }
@@ -123,6 +223,7 @@ func init() {
 		_, names := compilePattern(r.url, "")
 		impliedKeys = append(impliedKeys, names...)
 	}
+	impliedKeys = append(impliedKeys, keyCustomHost)
 	slices.Sort(impliedKeys)
 	impliedKeys = slices.DeleteFunc(slices.Compact(impliedKeys), func(key string) bool { return key == "" })
 }
@@ -134,7 +235,11 @@ func compile(rows []row) []baseURL {
 		slash := strings.IndexByte(rest+"/", '/')
 		host, _ := compilePattern(rest[:slash], "./")
 		path, _ := compilePattern(rest[slash:], "/")
-		compiled[i] = baseURL{scheme, host, path, r.provider, r.suffix, r.translatedOnly, r.special}
+		customHost := ""
+		if r.customHost {
+			customHost = strings.TrimSuffix(r.url, r.suffix)
+		}
+		compiled[i] = baseURL{scheme, host, path, r.provider, r.suffix, customHost, r.translatedOnly, r.special}
 	}
 	return compiled
 }
@@ -159,42 +264,32 @@ func domain(host string) string {
 	return host[max(0, strings.IndexByte(host, '.')):]
 }
 
-// suffixOf returns the suffix of the provider's first row whose suffix has no {name}.
-func suffixOf(provider string) string {
-	for _, r := range rows {
-		if r.provider == provider && !strings.Contains(r.suffix, "{") {
-			return r.suffix
-		}
-	}
-	return ""
-}
-
-// match matches u, whose escaped path is path, with each base URL of a group.
-func match(group []baseURL, u *url.URL, path string) (endpoint string, implied Implied, ok bool) {
+// match matches u, with its canonical host and its escaped path, with each base URL of
+// a group.
+func match(group []baseURL, u *url.URL, host, path string) (endpoint string, implied Implied, ok bool) {
 	for i := range group {
-		if endpoint, implied, ok = group[i].match(u, path); ok {
+		if endpoint, implied, ok = group[i].match(u, host, path); ok {
 			return endpoint, implied, true
 		}
 	}
 	return "", Implied{}, false
 }
 
-func (b *baseURL) match(u *url.URL, path string) (endpoint string, implied Implied, ok bool) {
+func (b *baseURL) match(u *url.URL, host, path string) (endpoint string, implied Implied, ok bool) {
 	if u.Scheme != b.scheme {
 		return "", implied, false
 	}
-	if rest, ok := b.host.match(u.Host, &implied); !ok || rest != "" {
+	if rest, ok := b.host.match(host, &implied); !ok || rest != "" {
 		return "", implied, false
 	}
 	rest, ok := b.path.match(path, &implied)
-	if !ok || rest != "" && rest[0] != '/' {
+	if !ok || !isBelow(rest) {
 		return "", implied, false
 	}
 	if !translatedEndpoints[rest] && (b.translatedOnly || isLogin(u.Path)) {
 		return "", implied, false
 	}
-	implied.Provider = b.provider
-	endpoint = b.endpoint(rest, implied.Headers)
+	endpoint, implied = b.imply(rest, implied)
 	if s := b.special; s != nil && s.query != "" && ReadsCredential(endpoint) {
 		if value := u.Query().Get(s.query); value != "" {
 			implied.Headers = append(implied.Headers, Header{s.queryHeader, value})
@@ -203,12 +298,18 @@ func (b *baseURL) match(u *url.URL, path string) (endpoint string, implied Impli
 	return endpoint, implied, true
 }
 
-// endpoint returns the path at the gateway for a path below the base URL.
-func (b *baseURL) endpoint(path string, values []Header) string {
-	if translatedEndpoints[path] {
-		return path
+// imply returns the endpoint at the gateway of a path below the base URL, and adds to
+// implied what the base URL implies.
+func (b *baseURL) imply(path string, implied Implied) (endpoint string, _ Implied) {
+	implied.Provider = b.provider
+	endpoint = path
+	if !translatedEndpoints[path] {
+		endpoint = expand(b.suffix, implied.Headers) + path
 	}
-	return expand(b.suffix, values) + path
+	if b.customHost != "" {
+		implied.Headers = append(implied.Headers, Header{keyCustomHost, b.customHost})
+	}
+	return endpoint, implied
 }
 
 // isLogin reports whether path is an OAuth or discovery endpoint rather than part

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -56,8 +57,8 @@ func TestLookup(t *testing.T) {
 		{"other endpoint keeps the suffix", "https://api.together.xyz/v1/models", result{"/v1/models", "together-ai", nil}},
 		{"escaped path", "https://api.openai.com/v1/files/a%2Fb", result{"/files/a%2Fb", "openai", nil}},
 		{"base URL itself", "https://api.openai.com/v1", result{"", "openai", nil}},
-		{"longest base URL", "https://api.cohere.com/compatibility/v1/embeddings", result{"/embeddings", "cohere", nil}},
-		{"shorter base URL", "https://api.cohere.com/v2/rerank", result{"/v2/rerank", "cohere", nil}},
+		{"longest base URL", "https://api.cohere.com/compatibility/v1/embeddings", result{"/embeddings", "cohere", map[string]string{keyCustomHost: "https://api.cohere.com"}}},
+		{"shorter base URL", "https://api.cohere.com/v2/rerank", result{"/v2/rerank", "cohere", map[string]string{keyCustomHost: "https://api.cohere.com"}}},
 		{"names in host and path", azure + "/chat/completions", result{"/chat/completions", "azure-openai", deployment}},
 		{"name in the suffix", azure + "/audio/speech", result{"/deployments/dep/audio/speech", "azure-openai", deployment}},
 		{"header from the query", azure + "/chat/completions?api-version=2024-06-01", result{"/chat/completions", "azure-openai", withVersion}},
@@ -76,7 +77,7 @@ func TestLookup(t *testing.T) {
 		{"unknown host", "https://api.openai.com.evil.example/v1/models", result{}},
 		{"host without a dot", "https://localhost/v1/models", result{}},
 	}
-	table := NewTable(nil)
+	table := new(Table)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := lookUp(t, table, tt.url); !reflect.DeepEqual(got, tt.want) {
@@ -90,39 +91,110 @@ func TestLookupRefusesAnOpaqueURL(t *testing.T) {
 	t.Parallel()
 	u := parse(t, "https://api.openai.com/v1/models")
 	u.Opaque = "//evil.example/v1/models"
-	if _, _, ok := NewTable(nil).Lookup(u); ok {
+	if _, _, ok := new(Table).Lookup(u); ok {
 		t.Error("got a match")
 	}
 }
 
 func TestOwnBaseURLs(t *testing.T) {
 	t.Parallel()
-	table := NewTable([]BaseURL{
-		{parse(t, "https://llm.example.com"), "root"},
-		{parse(t, "https://llm.example.com/v1"), "first"},
-		{parse(t, "https://llm.example.com/v1"), "second"},
-		{parse(t, "http://llm.example.com/v1"), ""},
-		{parse(t, "https://api.openai.com/v1"), "@mine"},
-		{parse(t, "https://proxy.example.com/x"), "together-ai"},
-	})
+	table := new(Table)
+	for _, own := range []BaseURL{
+		{parse(t, "https://llm.example.com"), "root", "https://root.example.com"},
+		{parse(t, "https://llm.example.com/v1"), "first", ""},
+		{parse(t, "https://LLM.example.com:443/v1"), "second", ""},
+		{parse(t, "http://llm.example.com/v1"), "", ""},
+		{parse(t, "https://api.openai.com/v1"), "@mine", ""},
+		{parse(t, "https://api.groq.com/openai/v1"), "groq", ""},
+		{parse(t, "https://proxy.example.com/x/v1"), "together-ai", ""},
+		{parse(t, "https://eu.example.com/v1"), "openai", ""},
+	} {
+		if err := table.Add(own); err != nil {
+			t.Fatal(err)
+		}
+	}
+	customHost := func(host string) map[string]string { return map[string]string{keyCustomHost: host} }
 	tests := []struct {
 		name, url string
 		want      result
 	}{
-		{"without a path", "https://llm.example.com/models", result{"/models", "root", nil}},
-		{"nothing but the host", "https://llm.example.com", result{"", "root", nil}},
-		{"the longest, and the first of two", "https://llm.example.com/v1/models", result{"/models", "first", nil}},
-		{"path that continues a segment", "https://llm.example.com/v10/models", result{"/v10/models", "root", nil}},
+		{"explicit custom host", "https://llm.example.com/models", result{"/models", "root", customHost("https://root.example.com")}},
+		{"nothing but the host", "https://llm.example.com", result{"", "root", customHost("https://root.example.com")}},
+		{"the longest, and the first of two", "https://llm.example.com/v1/models", result{"/models", "first", customHost("https://llm.example.com/v1")}},
+		{"host in upper case and default port", "https://LLM.example.com:443/v1/models", result{"/models", "first", customHost("https://llm.example.com/v1")}},
+		{"path that continues a segment", "https://llm.example.com/v10/models", result{"/v10/models", "root", customHost("https://root.example.com")}},
 		{"no provider", "http://llm.example.com/v1/models", result{"/models", "", nil}},
-		{"before a known provider", "https://api.openai.com/v1/models", result{"/models", "@mine", nil}},
-		{"known suffix", "https://proxy.example.com/x/models", result{"/v1/models", "together-ai", nil}},
-		{"OAuth endpoint", "https://llm.example.com/v1/oauth/token", result{"/oauth/token", "first", nil}},
+		{"slug, before a known provider", "https://api.openai.com/v1/models", result{"/models", "@mine", nil}},
+		{"what the gateway calls by default", "https://api.groq.com/openai/v1/models", result{"/models", "groq", nil}},
+		{"custom host without the suffix", "https://proxy.example.com/x/v1/models", result{"/v1/models", "together-ai", customHost("https://proxy.example.com/x")}},
+		{"translated endpoint", "https://proxy.example.com/x/v1/chat/completions", result{"/chat/completions", "together-ai", customHost("https://proxy.example.com/x")}},
+		{"region of a known provider", "https://eu.example.com/v1/models", result{"/models", "openai", customHost("https://eu.example.com/v1")}},
+		{"OAuth endpoint", "https://eu.example.com/v1/oauth/token", result{"/oauth/token", "openai", customHost("https://eu.example.com/v1")}},
 		{"known providers remain", "https://api.anthropic.com/v1/messages", result{"/messages", "anthropic", nil}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := lookUp(t, table, tt.url); !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAddRefusesWhatTheGatewayCannotCall(t *testing.T) {
+	t.Parallel()
+	err := new(Table).Add(BaseURL{parse(t, "https://proxy.example.com/x"), "together-ai", ""})
+	if err == nil || !strings.Contains(err.Error(), "must end in /v1") {
+		t.Errorf("got %v, want an error that names the suffix", err)
+	}
+	if err := new(Table).Add(BaseURL{parse(t, "https://proxy.example.com/x"), "together-ai", "https://x.example.com"}); err != nil {
+		t.Errorf("with a custom host: %v", err)
+	}
+}
+
+func TestHost(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ scheme, host, want string }{
+		{"https", "api.openai.com", "api.openai.com"},
+		{"https", "API.OpenAI.com:443", "api.openai.com"},
+		{"https", "api.openai.com:", "api.openai.com"},
+		{"https", "api.openai.com:80", "api.openai.com:80"},
+		{"http", "api.openai.com:80", "api.openai.com"},
+		{"http", "[::1]:80", "[::1]"},
+		{"http", "[::1]", "[::1]"},
+		{"http", "[FE80::A]:8787", "[fe80::a]:8787"},
+		{"http", "a.example:x", "a.example:x"},
+		{"http", "m\u0130corp.example", "m\u0130corp.example"},
+		{"http", "", ""},
+	} {
+		t.Run(tt.scheme+" "+tt.host, func(t *testing.T) {
+			if got := Host(tt.scheme, tt.host); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	table := new(Table)
+	if err := table.Add(BaseURL{parse(t, "https://llm.example.com/v1"), "", ""}); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"https://unknown.example/v1":             "its host is neither",
+		"https://api.openai.com/oauth/token":     "its path is a login",
+		"https://api.openai.com/v2/models":       "its host is a provider's",
+		"http://api.openai.com/v1/models":        "its host is a provider's",
+		"https://llm.example.com/v2":             "its host is a provider's",
+		"https://res.openai.azure.com/v2":        "its host is a provider's",
+		"https://user@api.openai.com/v1/models":  "its URL contains credentials",
+		"https://api.openai.com:8443/v1/models":  "its host is neither",
+		"https://api.openai.com.evil.example/v1": "its host is neither",
+	} {
+		t.Run(text, func(t *testing.T) {
+			if got := table.Explain(parse(t, text)); !strings.HasPrefix(got, want) {
+				t.Errorf("got %q, want %q", got, want)
 			}
 		})
 	}
@@ -146,13 +218,16 @@ func TestEveryRowIsFound(t *testing.T) {
 			for strings.Contains(text, "{") {
 				i, j := strings.IndexByte(text, '{'), strings.IndexByte(text, '}')
 				key := "x-portkey-" + text[i+1:j]
-				text = text[:i] + "Value-1" + text[j+1:]
+				text = text[:i] + "value-1" + text[j+1:]
 				if want.headers == nil {
 					want.headers = make(map[string]string)
 				}
-				want.headers[http.CanonicalHeaderKey(key)] = "Value-1"
+				want.headers[http.CanonicalHeaderKey(key)] = "value-1"
 			}
-			got := lookUp(t, NewTable(nil), text+"/chat/completions")
+			if r.customHost {
+				want.headers = map[string]string{keyCustomHost: strings.TrimSuffix(r.url, r.suffix)}
+			}
+			got := lookUp(t, new(Table), text+"/chat/completions")
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
@@ -249,7 +324,7 @@ func FuzzLookup(f *testing.F) {
 		f.Add(r.url + "/chat/completions")
 		f.Add(r.url + "/a%2Fb?api-version=1")
 	}
-	table := NewTable(nil)
+	table := new(Table)
 	f.Fuzz(func(t *testing.T, text string) {
 		u, err := url.Parse(text)
 		if err != nil {
@@ -269,8 +344,8 @@ func FuzzLookup(f *testing.F) {
 			t.Errorf("got endpoint %q of path %q", endpoint, u.EscapedPath())
 		}
 		for _, h := range implied.Headers {
-			fromQuery := h.Key == azure.queryHeader
-			if h.Value == "" || !fromQuery && strings.Trim(h.Value, valueChars) != "" {
+			isText := h.Key == azure.queryHeader || h.Key == keyCustomHost
+			if h.Value == "" || !isText && strings.Trim(h.Value, valueChars) != "" {
 				t.Errorf("got %s: %q", h.Key, h.Value)
 			}
 		}
@@ -281,15 +356,14 @@ func FuzzLookup(f *testing.F) {
 func BenchmarkLookup(b *testing.B) {
 	u, _ := url.Parse("https://llm.example.com/0999/v1/chat/completions")
 	for name, n := range map[string]int{"1 base URL": 1, "1000 base URLs": 1000} {
-		own := make([]BaseURL, 0, n)
+		table := new(Table)
 		for i := range n {
 			base := *u
-			base.Path = "/" + string(rune('a'+i%26)) + strings.Repeat("x", i/26) + "/v1"
-			own = append(own, BaseURL{&base, "openai"})
+			base.Path = fmt.Sprintf("/%04d/v1", 1000-n+i)
+			if err := table.Add(BaseURL{&base, "openai", ""}); err != nil {
+				b.Fatal(err)
+			}
 		}
-		base := *u
-		base.Path = "/0999/v1"
-		table := NewTable(append(own, BaseURL{&base, "openai"}))
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

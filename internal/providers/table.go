@@ -23,6 +23,9 @@ type row struct {
 	// translatedOnly limits the row to the translated endpoints: the gateway calls
 	// the others under another URL.
 	translatedOnly bool
+	// customHost is set if the gateway calls another host by default. The row then
+	// implies x-portkey-custom-host: url without suffix.
+	customHost bool
 	// special is set if the provider's clients differ from OpenAI's.
 	special *Special
 }
@@ -64,8 +67,8 @@ var rows = []row{
 	{url: "https://api.cloudflare.com/client/v4/accounts/{workers-ai-account-id}/ai/v1", provider: "workers-ai", translatedOnly: true},
 	{url: "https://api.cohere.ai/compatibility/v1", provider: "cohere", suffix: "/compatibility/v1"},
 	{url: "https://api.cohere.ai", provider: "cohere"},
-	{url: "https://api.cohere.com/compatibility/v1", provider: "cohere", suffix: "/compatibility/v1"}, // the gateway calls api.cohere.ai
-	{url: "https://api.cohere.com", provider: "cohere"},
+	{url: "https://api.cohere.com/compatibility/v1", provider: "cohere", suffix: "/compatibility/v1", customHost: true},
+	{url: "https://api.cohere.com", provider: "cohere", customHost: true},
 	{url: "https://api.cometapi.com/v1", provider: "cometapi"},
 	{url: "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", provider: "dashscope"},
 	{url: "https://api.deepinfra.com/v1/openai", provider: "deepinfra"},
@@ -99,7 +102,7 @@ var rows = []row{
 	{url: "https://api.sambanova.ai/v1", provider: "sambanova", suffix: "/v1"},
 	{url: "https://api.siliconflow.cn/v1", provider: "siliconflow"},
 	{url: "https://api.together.xyz/v1", provider: "together-ai", suffix: "/v1"},
-	{url: "https://api.together.ai/v1", provider: "together-ai", suffix: "/v1"}, // the gateway calls api.together.xyz
+	{url: "https://api.together.ai/v1", provider: "together-ai", suffix: "/v1", customHost: true},
 	{url: "https://api.upstage.ai/v1/solar", provider: "upstage"},
 	{url: "https://api.voyageai.com/v1", provider: "voyage"},
 	{url: "https://api.x.ai/v1", provider: "x-ai"},
