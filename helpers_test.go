@@ -253,6 +253,23 @@ func ownHeaders(h http.Header) {
 	h.Set("Authorization", "Bearer own-"+secret)
 	h.Set("Cookie", "own="+secret)
 	h.Set("Proxy-Authorization", "own-"+secret)
+	for _, key := range []string{
+		"Referer", "Ocp-Apim-Subscription-Key", "Xi-Api-Key", "X-Auth-Token", "X-Amz-Security-Token", "X_portkey_api_key", "x-unheard-of",
+	} {
+		h[key] = []string{"own-" + secret}
+	}
+}
+
+// A restoringTransport sets Response.Request to the client's request, as some tracing
+// and caching RoundTrippers do.
+type restoringTransport struct{ http.RoundTripper }
+
+func (t restoringTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTripper.RoundTrip(req)
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
 }
 
 // secretOptions returns Options with secrets in headers of several kinds.

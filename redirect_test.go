@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -43,9 +45,46 @@ func checkRedirectCarriesNoSecret(t *testing.T, status int, away string) {
 	gateway, elsewhere, base := startRedirectingServers(t, status, away)
 	opts := secretOptions()
 	opts.BaseURL = "http://gw.corp.example/v1"
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
+	filter := func(r *http.Request) bool {
+		return r.URL.Hostname() == "gw.corp.example" || r.URL.Hostname() == "api.openai.com"
+	}
+	copyHeaders := func(req *http.Request, via []*http.Request) error {
+		req.Header = via[0].Header.Clone()
+		return nil
+	}
+	// How the client is set up around the Transport.
+	setups := map[string]func(t *testing.T) *http.Client{
+		"plain": func(t *testing.T) *http.Client {
+			return &http.Client{Transport: newTransport(t, base, opts)}
+		},
+		"cookies": func(t *testing.T) *http.Client {
+			jar, err := cookiejar.New(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &http.Client{Transport: newTransport(t, base, opts), Jar: jar}
+		},
+		"CheckRedirect copies headers": func(t *testing.T) *http.Client {
+			return &http.Client{Transport: newTransport(t, base, opts), CheckRedirect: copyHeaders}
+		},
+		"Response.Request restored": func(t *testing.T) *http.Client {
+			return &http.Client{Transport: restoringTransport{newTransport(t, base, opts)}}
+		},
+		"Filter": func(t *testing.T) *http.Client {
+			opts := opts
+			opts.Filter = filter
+			return &http.Client{Transport: newTransport(t, base, opts)}
+		},
+		"Filter, Response.Request restored, CheckRedirect copies headers": func(t *testing.T) *http.Client {
+			opts := opts
+			opts.Filter = filter
+			return &http.Client{Transport: restoringTransport{newTransport(t, base, opts)}, CheckRedirect: copyHeaders}
+		},
+		"PassUnknownHosts": func(t *testing.T) *http.Client {
+			opts := opts
+			opts.PassUnknownHosts = true
+			return &http.Client{Transport: restoringTransport{newTransport(t, base, opts)}}
+		},
 	}
 	send := func(t *testing.T, c *http.Client, method, url, body string) error {
 		req := newRequest(t, t.Context(), method, url, body)
@@ -68,6 +107,9 @@ func checkRedirectCarriesNoSecret(t *testing.T, status int, away string) {
 		{"GET", func(t *testing.T, c *http.Client, baseURL string) error {
 			return send(t, c, "GET", baseURL+"/models", "")
 		}},
+		{"GET with a key in the query", func(t *testing.T, c *http.Client, baseURL string) error {
+			return send(t, c, "GET", baseURL+"/models?key="+secret, "")
+		}},
 		{"POST", func(t *testing.T, c *http.Client, baseURL string) error {
 			return send(t, c, "POST", baseURL+"/chat/completions", `{"prompt":"`+secret+`"}`)
 		}},
@@ -85,16 +127,19 @@ func checkRedirectCarriesNoSecret(t *testing.T, status int, away string) {
 		for target, baseURL := range map[string]string{
 			"gateway": "http://gw.corp.example/v1", "provider": "https://api.openai.com/v1",
 		} {
-			for cookies, jar := range map[string]http.CookieJar{"no cookies": nil, "cookies": jar} {
-				t.Run(call.name+"/"+target+"/"+cookies, func(t *testing.T) {
+			for setup, newClient := range setups {
+				t.Run(call.name+"/"+target+"/"+setup, func(t *testing.T) {
 					nGateway, nElsewhere := len(gateway.all()), len(elsewhere.all())
-					err := call.send(t, &http.Client{Transport: newTransport(t, base, opts), Jar: jar}, baseURL)
+					err := call.send(t, newClient(t), baseURL)
 					atGateway, atElsewhere := gateway.all()[nGateway:], elsewhere.all()[nElsewhere:]
 					if len(atGateway) == 0 || atGateway[0].header.Get("X-Portkey-Api-Key") != secret {
 						t.Fatalf("got hops %v at the gateway and error %v, want the first with the key", atGateway, err)
 					}
 					for _, hop := range append(atGateway[1:], atElsewhere...) {
 						checkNoSecret(t, hop.host, hop)
+						if referer := hop.header.Get("Referer"); referer != "" {
+							t.Errorf("%s received Referer %s", hop.host, referer)
+						}
 					}
 					if redirectCarriesBody := atGateway[0].body != "" && status >= 307; redirectCarriesBody {
 						var routeErr *portkey.RouteError
@@ -113,6 +158,101 @@ func checkRedirectCarriesNoSecret(t *testing.T, status int, away string) {
 				})
 			}
 		}
+	}
+}
+
+// net/http removes the credential when a client that asked for a provider is redirected
+// to the gateway's host.
+func TestRedirectWithinTheGatewayKeepsTheCredential(t *testing.T) {
+	t.Parallel()
+	const azure = "https://res.openai.azure.com/openai/deployments/dep/chat/completions"
+	type headers = map[string]string
+	tests := []struct {
+		name, url  string
+		ctx        portkey.Headers
+		send, want headers
+	}{
+		{"Authorization", openAIChat, portkey.Headers{}, headers{"Authorization": "Bearer own"}, headers{"Authorization": "Bearer own"}},
+		{"X-Api-Key", "https://api.anthropic.com/v1/messages", portkey.Headers{}, headers{"X-Api-Key": "own"}, headers{"X-Api-Key": "own"}},
+		{"Azure key", azure, portkey.Headers{}, headers{"Api-Key": "own"}, headers{"Authorization": "Bearer own"}},
+		{"Entra token", azure, portkey.Headers{}, headers{"Authorization": "Bearer own"}, headers{"X-Portkey-Azure-Ad-Token": "own"}},
+		{"Authorization in the context", openAIChat, portkey.Headers{Authorization: "Bearer tenant"}, headers{"Authorization": "Bearer own"}, headers{"Authorization": "Bearer tenant"}},
+		{"none, because Portkey has it", openAIChat, portkey.Headers{VirtualKey: "vk"}, headers{"Authorization": "Bearer own"}, headers{}},
+		{"forwarded", openAIChat, portkey.Headers{VirtualKey: "vk", ForwardHeaders: []string{"Authorization"}}, headers{"Authorization": "Bearer own"}, headers{"Authorization": "Bearer own"}},
+	}
+	for _, tt := range tests {
+		for setup, wrap := range map[string]func(http.RoundTripper) http.RoundTripper{
+			"plain":                     func(rt http.RoundTripper) http.RoundTripper { return rt },
+			"Response.Request restored": func(rt http.RoundTripper) http.RoundTripper { return restoringTransport{rt} },
+		} {
+			t.Run(tt.name+"/"+setup, func(t *testing.T) {
+				var gw *server
+				location := func(path string) func() string { return func() string { return gw.URL + path } }
+				gw = newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
+					"/v1/chat/completions": location("/v1/embeddings"), "/v1/messages": location("/v1/embeddings"),
+					"/v1/embeddings": location("/v1/completions"),
+				}))
+				rt := newTransport(t, loopback, portkey.Options{BaseURL: gw.URL + "/v1", Headers: portkey.Headers{APIKey: "pk"}})
+				req := newRequest(t, portkey.WithHeaders(t.Context(), tt.ctx), "POST", tt.url, "{}")
+				for key, value := range tt.send {
+					req.Header.Set(key, value)
+				}
+				do(t, &http.Client{Transport: wrap(rt)}, req)
+				hops := gw.all()
+				if len(hops) != 3 {
+					t.Fatalf("got %d hops, want 3", len(hops))
+				}
+				for _, hop := range hops {
+					if want, got := hops[0].header.Get("X-Portkey-Provider"), hop.header.Get("X-Portkey-Provider"); got != want {
+						t.Errorf("%s: got provider %q, want %q", hop.uri, got, want)
+					}
+					got := headers{}
+					for _, key := range []string{"Authorization", "Api-Key", "X-Api-Key", "X-Portkey-Azure-Ad-Token"} {
+						if values, ok := hop.header[key]; ok {
+							got[key] = strings.Join(values, " | ")
+						}
+					}
+					if !reflect.DeepEqual(got, tt.want) {
+						t.Errorf("%s: got %v, want %v", hop.uri, got, tt.want)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A chain that began at an unknown host is not the Transport's.
+func TestRedirectOfAPassedOnRequest(t *testing.T) {
+	t.Parallel()
+	var first, second, gw *server
+	second = newServer(t, nil)
+	gw = newServer(t, nil)
+	first = newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
+		"/elsewhere": func() string { return second.URL + "/x" }, "/gateway": func() string { return gw.URL + "/v1/x" },
+		"/provider": func() string { return openAIChat }, "/provider-http": func() string { return "http://api.openai.com/v1/models" },
+	}))
+	client := func(t *testing.T) *http.Client {
+		return newClient(t, gw, portkey.Options{PassUnknownHosts: true, Headers: portkey.Headers{APIKey: secret}})
+	}
+	for path, to := range map[string]*server{"/elsewhere": second, "/gateway": gw} {
+		t.Run("to "+path[1:], func(t *testing.T) {
+			req := newRequest(t, t.Context(), "POST", first.URL+path, "{}")
+			req.Header.Set("X-Custom", "kept")
+			req.Header.Set("X-Portkey-Api-Key", secret)
+			do(t, client(t), req)
+			got := to.last(t)
+			checkNoSecret(t, path, got)
+			if got.body != "{}" || got.header.Get("X-Custom") != "kept" {
+				t.Errorf("got %+v, want the request unchanged", got)
+			}
+		})
+	}
+	for _, path := range []string{"/provider", "/provider-http"} {
+		t.Run("to "+path[1:], func(t *testing.T) {
+			if _, err := client(t).Do(newRequest(t, t.Context(), "GET", first.URL+path, "")); !errors.As(err, new(*portkey.RouteError)) {
+				t.Errorf("got %v, want a RouteError", err)
+			}
+		})
 	}
 }
 
@@ -489,5 +629,78 @@ func TestRedirectElsewhereWithoutABodyIsFollowed(t *testing.T) {
 				checkNoSecret(t, "last hop", got)
 			})
 		}
+	}
+}
+
+func TestRedirectOverHTTP2CarriesNoSecret(t *testing.T) {
+	t.Parallel()
+	var protocols []string
+	elsewhere := newServer(t, nil)
+	gateway := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protocols = append(protocols, r.Proto)
+		http.Redirect(w, r, elsewhere.URL+"/away", http.StatusFound)
+	}))
+	gateway.EnableHTTP2 = true
+	gateway.StartTLS()
+	t.Cleanup(gateway.Close)
+	opts := secretOptions()
+	opts.BaseURL = gateway.URL + "/v1"
+	c := &http.Client{Transport: restoringTransport{newTransport(t, gateway.Client().Transport, opts)}}
+	req := newRequest(t, t.Context(), "GET", "https://api.openai.com/v1/models?key="+secret, "")
+	ownHeaders(req.Header)
+	do(t, c, req)
+	checkNoSecret(t, "elsewhere", elsewhere.last(t))
+	if len(protocols) != 1 || protocols[0] != "HTTP/2.0" {
+		t.Errorf("got %v at the gateway, want one request by HTTP/2.0", protocols)
+	}
+}
+
+// A ReverseProxy does not follow redirects: it returns them to the client outside.
+func TestReverseProxyReturnsTheGatewaysRedirect(t *testing.T) {
+	t.Parallel()
+	elsewhere := newServer(t, nil)
+	gw := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+"/away", http.StatusTemporaryRedirect)
+	})
+	opts := secretOptions()
+	opts.BaseURL, opts.IgnoreRequestHeaders = gw.URL+"/v1", true
+	provider, err := url.Parse("https://api.openai.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Transport: newTransport(t, nil, opts),
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(provider) },
+	})
+	t.Cleanup(proxy.Close)
+	resp, body := do(t, &http.Client{}, newRequest(t, t.Context(), "POST", proxy.URL+"/v1/chat/completions", "{}"))
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("got status %d, want 200 from elsewhere", resp.StatusCode)
+	}
+	if text := fmt.Sprint(resp.Header, body); strings.Contains(text, secret) {
+		t.Errorf("the response shows a secret: %s", text)
+	}
+	checkNoSecret(t, "elsewhere", elsewhere.last(t))
+	if got := gw.last(t); got.uri != "/v1/chat/completions" || got.header.Get("X-Portkey-Api-Key") != secret {
+		t.Errorf("got %+v at the gateway, want the call with the key", got)
+	}
+}
+
+func TestSingleHostReverseProxyErrorNamesTheHostHeader(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, nil)
+	provider, err := url.Parse("https://api.openai.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(provider)
+	proxy.Transport = newTransport(t, nil, portkey.Options{BaseURL: gw.URL})
+	var got error
+	proxy.ErrorHandler = func(_ http.ResponseWriter, _ *http.Request, err error) { got = err }
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	do(t, &http.Client{}, newRequest(t, t.Context(), "POST", server.URL+"/v1/chat/completions", "{}"))
+	if !errors.As(got, new(*portkey.RouteError)) || !strings.Contains(got.Error(), "Host header") {
+		t.Errorf("got %v, want a RouteError that names the Host header", got)
 	}
 }

@@ -99,7 +99,7 @@ func (t *Transport) routeRedirect(req *http.Request) (r route, err error) {
 		}
 		return route{fate: passWithoutPortkey}, nil
 	case allAtGateway && t.routeToGateway(req, &r):
-		r.inheritFrom(req)
+		t.inherit(req, &r)
 		return r, nil
 	case hasBody:
 		return route{}, t.refuse(req, "it would carry the request body away from the gateway")
@@ -202,28 +202,44 @@ func (t *Transport) relocated(req *http.Request) *url.URL {
 	return u
 }
 
-// inheritFrom takes over from the requests that led to req what r does not imply, so
-// that a redirect within the gateway stays the same call: the trace ID, what the URL of
-// the first request implied, and its credentials. net/http removes those if the client
-// asked for a provider and is redirected to the gateway's host.
-func (r *route) inheritFrom(req *http.Request) {
-	previous := req.Response.Request.Header
-	r.traceID = previous.Get(keyTraceID)
-	for hop := req; hop.Response != nil; hop = hop.Response.Request {
+// inherit adds to the route of req, which is a redirect within the gateway, what makes it
+// the same call as before: the trace ID, what the URL of the first request implied, and
+// its credentials. net/http removes those if the client asked for a provider and is
+// redirected to the gateway's host.
+func (t *Transport) inherit(req *http.Request, r *route) {
+	hasCredential := anyKey(req.Header, func(key string) bool {
+		return credentialIndex(http.CanonicalHeaderKey(key)) >= 0
+	})
+	for hop := req; hop.Response != nil; {
+		hop = hop.Response.Request
+		r.traceID = cmp.Or(r.traceID, hop.Header.Get(keyTraceID))
 		for i, key := range credentialKeys {
-			r.redirected[i] = cmp.Or(r.redirected[i], hop.Response.Request.Header.Get(key))
+			if !hasCredential {
+				r.redirected[i] = cmp.Or(r.redirected[i], hop.Header.Get(key))
+			}
+		}
+		if r.implied.Provider != "" {
+			continue
+		}
+		if r.implied = impliedBy(hop.Header); r.implied.Provider == "" {
+			// A RoundTripper outside has set Response.Request to the client's request.
+			_, r.implied, r.rerouted = t.providers.Lookup(hop.URL)
 		}
 	}
-	provider := previous.Get(keyProvider)
-	if r.implied.Provider != "" || provider == "" || checkValue(provider) != nil {
-		return
+}
+
+// impliedBy returns what the URL of a request implied that was sent with the header h.
+func impliedBy(h http.Header) (implied providers.Implied) {
+	implied.Provider = h.Get(keyProvider)
+	if implied.Provider == "" || checkValue(implied.Provider) != nil {
+		return providers.Implied{}
 	}
-	r.implied.Provider = provider
 	for _, key := range providers.ImpliedKeys() {
-		if value := previous.Get(key); value != "" {
-			r.implied.Headers = append(r.implied.Headers, providers.Header{Key: key, Value: value})
+		if value := h.Get(key); value != "" {
+			implied.Headers = append(implied.Headers, providers.Header{Key: key, Value: value})
 		}
 	}
+	return implied
 }
 
 // An origin is that of the gateway: a scheme and a host with its effective port.
