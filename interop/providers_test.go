@@ -34,8 +34,8 @@ var providerCalls = []calls{
 	{base: "https://api.cloudflare.com/client/v4/accounts/acct/ai/v1", chat: "https://api.cloudflare.com/client/v4/accounts/acct/ai/run/m1", embeddings: "https://api.cloudflare.com/client/v4/accounts/acct/ai/run/m1", models: refused, proxied: refused},
 	{base: "https://api.cohere.ai/compatibility/v1", chat: "https://api.cohere.ai/v2/chat", embeddings: "https://api.cohere.ai/v2/embed"},
 	{base: "https://api.cohere.ai", chat: none, embeddings: none},
-	{base: "https://api.cohere.com/compatibility/v1", chat: "https://api.cohere.ai/v2/chat", embeddings: "https://api.cohere.ai/v2/embed", models: "https://api.cohere.ai/compatibility/v1/models?limit=2&after=a%2Fb", proxied: "https://api.cohere.ai/compatibility/v1/rerank/a%2Fb?x=y"},
-	{base: "https://api.cohere.com", chat: none, embeddings: none, models: "https://api.cohere.ai/models?limit=2&after=a%2Fb", proxied: "https://api.cohere.ai/rerank/a%2Fb?x=y"},
+	{base: "https://api.cohere.com/compatibility/v1", chat: "https://api.cohere.com/v2/chat", embeddings: "https://api.cohere.com/v2/embed"},
+	{base: "https://api.cohere.com", chat: none, embeddings: none},
 	{base: "https://api.cometapi.com/v1"},
 	{base: "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"},
 	{base: "https://api.deepinfra.com/v1/openai", embeddings: lacks},
@@ -69,7 +69,7 @@ var providerCalls = []calls{
 	{base: "https://api.sambanova.ai/v1", embeddings: lacks},
 	{base: "https://api.siliconflow.cn/v1"},
 	{base: "https://api.together.xyz/v1"},
-	{base: "https://api.together.ai/v1", chat: "https://api.together.xyz/v1/chat/completions", embeddings: "https://api.together.xyz/v1/embeddings", models: "https://api.together.xyz/v1/models?limit=2&after=a%2Fb", proxied: "https://api.together.xyz/v1/rerank/a%2Fb?x=y"},
+	{base: "https://api.together.ai/v1"},
 	{base: "https://api.upstage.ai/v1/solar"},
 	{base: "https://api.voyageai.com/v1", chat: lacks},
 	{base: "https://api.x.ai/v1"},
@@ -140,5 +140,45 @@ func TestGatewayCallsWhatTheClientAskedFor(t *testing.T) {
 				check(t, call.method+" "+asked, got, call.method+" "+call.want)
 			}
 		}
+	}
+}
+
+// Two Upstreams of one provider and a known provider on one client do not influence
+// each other.
+func TestGatewayCallsTheURLOfAnUpstream(t *testing.T) {
+	t.Parallel()
+	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t), Upstreams: []portkey.Upstream{
+		{BaseURL: "https://api.moonshot.ai/v1", Provider: "moonshot"},
+		{BaseURL: "https://other.moonshot.example/x/v1", Provider: "moonshot"},
+		{BaseURL: "https://eu.api.openai.com/v1", Provider: "openai"},
+		{BaseURL: "https://dashscope.aliyuncs.com/compatible-mode/v1", Provider: "dashscope"},
+		{BaseURL: "https://api.siliconflow.com/v1", Provider: "siliconflow"},
+		{BaseURL: "https://models.github.ai/inference", Provider: "github"},
+		{BaseURL: "https://api.tokenfactory.nebius.com/v1", Provider: "nebius"},
+		{BaseURL: "https://integrate.api.nvidia.com/v1", Provider: "openai"},
+		{BaseURL: "https://deepseek.example/v1", Provider: "deepseek"},
+		{BaseURL: "https://router.example/api/v1", Provider: "openrouter"},
+		{BaseURL: "https://lambda.example/v1", Provider: "lambda"},
+		{BaseURL: "https://alias.example/v1", Provider: "openai", CustomHost: "https://real.example/v1"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for asked, want := range map[string]string{
+		"https://alias.example/v1":   "https://real.example/v1",
+		"https://api.moonshot.ai/v1": "", "https://other.moonshot.example/x/v1": "", "https://eu.api.openai.com/v1": "",
+		"https://dashscope.aliyuncs.com/compatible-mode/v1": "", "https://api.siliconflow.com/v1": "", "https://models.github.ai/inference": "",
+		"https://api.tokenfactory.nebius.com/v1": "", "https://integrate.api.nvidia.com/v1": "", "https://deepseek.example/v1": "",
+		"https://router.example/api/v1": "", "https://lambda.example/v1": "",
+		"https://api.openai.com/v1": "", "https://api.moonshot.cn/v1": "", "https://api.siliconflow.cn/v1": "",
+	} {
+		t.Run(asked, func(t *testing.T) {
+			if want == "" {
+				want = asked
+			}
+			check(t, "chat", gatewayCalls(t, client, "POST", asked+"/chat/completions"), "POST "+want+"/chat/completions")
+			check(t, "models", gatewayCalls(t, client, "GET", asked+"/models?limit=2&after=a%2Fb"), "GET "+want+"/models?limit=2&after=a%2Fb")
+			check(t, "proxied", gatewayCalls(t, client, "POST", asked+"/rerank/a%2Fb?x=y"), "POST "+want+"/rerank/a%2Fb?x=y")
+		})
 	}
 }
