@@ -1,5 +1,5 @@
 // Package configcheck reports what the Portkey gateway would refuse about a
-// gateway config, which it gets as decoded JSON. TestValidateJudgesAsTheGatewayDoes
+// gateway config, given as decoded JSON. TestValidateJudgesAsTheGatewayDoes
 // in interop/ compares it with the real gateway.
 package configcheck
 
@@ -33,14 +33,14 @@ func Check(config map[string]any) []Fault {
 	var c checker
 	checkTarget(&c, config)
 	if _, ok := config["options"]; ok {
-		c.fault("options", "belongs to a config format that the gateway no longer reads: use strategy and targets")
+		c.addFault("options", "belongs to a config format that the gateway no longer reads: use strategy and targets")
 	}
 	return c.faults
 }
 
-// NamesProvider reports whether config decides by itself which provider is
-// called, with a credential of its own: by a provider, targets, a virtual key or
-// a saved prompt.
+// NamesProvider reports whether config determines the provider and the credential,
+// by a provider, targets, a virtual key, a saved prompt or an "@slug" model. The
+// gateway then uses no credential of the request.
 func NamesProvider(config map[string]any) bool {
 	return namesCredential(config) || truthy(config["provider"]) || config["targets"] != nil
 }
@@ -70,16 +70,16 @@ type step struct {
 // A check reports the faults of one value to the checker.
 type check func(c *checker, v any)
 
-// in checks a value that is one step further down the path.
-func (c *checker) in(s step, check check, v any) {
+// checkAt checks a value that is one step further down the path.
+func (c *checker) checkAt(s step, check check, v any) {
 	c.path = append(c.path, s)
 	check(c, v)
 	c.path = c.path[:len(c.path)-1]
 }
 
-// fault adds a fault of the value at the checker's path, or of what key leads to
-// from there.
-func (c *checker) fault(key, reason string) {
+// addFault adds a fault of the value at the checker's path or, if key is not "", of
+// the value that it has for key.
+func (c *checker) addFault(key, reason string) {
 	var path strings.Builder
 	for _, s := range c.path {
 		if s.key == "" {
@@ -98,9 +98,10 @@ func (c *checker) fault(key, reason string) {
 	c.faults = append(c.faults, Fault{path.String(), reason})
 }
 
+// require adds a fault of the value at the checker's path unless ok.
 func (c *checker) require(ok bool, reason string) {
 	if !ok {
-		c.fault("", reason)
+		c.addFault("", reason)
 	}
 }
 
@@ -171,21 +172,21 @@ func checkTarget(c *checker, v any) {
 	isNested := len(c.path) > 0 // a whole config may leave the provider to x-portkey-provider
 	switch {
 	case !isComplete(config):
-		c.fault("", "needs provider and api_key, strategy and targets, "+
+		c.addFault("", "needs provider and api_key, strategy and targets, "+
 			"or one of virtual_key, cache, retry, request_timeout, hooks and guardrails")
 	case isNested && !hasStrategy && !truthy(config["provider"]) && !namesCredential(config):
-		c.fault("", "names no provider")
+		c.addFault("", "names no provider")
 	}
 	if config["provider"] == "vertex-ai" && !truthy(config["virtual_key"]) && (!truthy(config["vertex_region"]) ||
 		!truthy(config["vertex_project_id"]) && !truthy(config["vertex_service_account_json"])) {
-		c.fault("provider", "vertex-ai needs vertex_region, and vertex_project_id or vertex_service_account_json")
+		c.addFault("provider", "vertex-ai needs vertex_region, and vertex_project_id or vertex_service_account_json")
 	}
 	if targets, isList := config["targets"].([]any); hasStrategy && (isList || config["targets"] == nil) {
 		// Without a target to choose, the open-source gateway fails the call or never answers it.
 		if len(targets) == 0 {
-			c.fault("targets", "must not be empty if there is a strategy")
-		} else if strategy["mode"] == "loadbalance" && haveNoWeight(targets) {
-			c.fault("targets", "must not all have weight 0")
+			c.addFault("targets", "must not be empty if there is a strategy")
+		} else if strategy["mode"] == "loadbalance" && allHaveWeightZero(targets) {
+			c.addFault("targets", "must not all have weight 0")
 		}
 	}
 	if strategy["mode"] == "conditional" {
@@ -193,8 +194,8 @@ func checkTarget(c *checker, v any) {
 	}
 }
 
-// isComplete reports whether a config or target is of use on its own: to the
-// open-source gateway, or by what only the hosted one accepts.
+// isComplete reports whether the open-source gateway or the hosted one accepts the
+// combination of keys in a config or target.
 func isComplete(config map[string]any) bool {
 	has := func(keys ...string) bool {
 		for _, key := range keys {
@@ -224,8 +225,8 @@ func namesCredential(config map[string]any) bool {
 	return truthy(config["virtual_key"]) || truthy(config["prompt_id"]) || strings.HasPrefix(model, "@")
 }
 
-// checkConditional checks the names in a conditional strategy: the gateway
-// resolves them only when a call arrives.
+// checkConditional checks the names of targets in a conditional strategy. The gateway
+// reports a wrong one only when its condition is true.
 func checkConditional(c *checker, strategy map[string]any, targets any) {
 	names := map[string]bool{}
 	all, _ := targets.([]any)
@@ -237,17 +238,17 @@ func checkConditional(c *checker, strategy map[string]any, targets any) {
 	}
 	conditions, ok := strategy["conditions"].([]any)
 	if !ok {
-		c.fault("strategy.conditions", "is missing")
+		c.addFault("strategy.conditions", "is missing")
 	}
 	for i, v := range conditions {
 		if condition, ok := v.(map[string]any); ok {
 			if then, ok := condition["then"].(string); ok && !names[then] {
-				c.fault(fmt.Sprintf("strategy.conditions[%d].then", i), "is not the name of a target")
+				c.addFault(fmt.Sprintf("strategy.conditions[%d].then", i), "is not the name of a target")
 			}
 		}
 	}
 	if name, ok := strategy["default"].(string); !ok || !names[name] {
-		c.fault("strategy.default", "is not the name of a target")
+		c.addFault("strategy.default", "is not the name of a target")
 	}
 }
 
@@ -260,7 +261,7 @@ func truthy(v any) bool {
 	return true
 }
 
-func haveNoWeight(targets []any) bool {
+func allHaveWeightZero(targets []any) bool {
 	for _, t := range targets {
 		target, _ := t.(map[string]any)
 		if weight, ok := target["weight"].(float64); !ok || weight > 0 {
@@ -333,7 +334,7 @@ func checkCustomHost(c *checker, v any) {
 		return // the gateway ignores it
 	}
 	if err := CheckCustomHost(host); err != nil {
-		c.fault("", err.Error())
+		c.addFault("", err.Error())
 	}
 }
 
@@ -348,16 +349,16 @@ func checkQuery(c *checker, v any) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(query)) {
 		if _, isList := query[key].([]any); isList && (key == "$and" || key == "$or") {
-			c.in(step{key: key}, listOf(checkQuery), query[key])
+			c.checkAt(step{key: key}, listOf(checkQuery), query[key])
 			continue
 		}
 		operators, _ := query[key].(map[string]any)
 		if list, _ := query[key].([]any); len(list) > 0 {
-			c.fault("", "compares with a list: use $in or $nin")
+			c.addFault("", "compares with a list: use $in or $nin")
 		}
 		for _, operator := range slices.Sorted(maps.Keys(operators)) {
 			if !slices.Contains(queryOperators, operator) {
-				c.fault("", "has an unknown operator: use one of "+strings.Join(queryOperators, " "))
+				c.addFault("", "has an unknown operator: use one of "+strings.Join(queryOperators, " "))
 			}
 		}
 	}
@@ -376,7 +377,7 @@ func listOf(element check) check {
 		all, ok := v.([]any)
 		c.require(ok, "must be a list")
 		for i, e := range all {
-			c.in(step{index: i}, element, e)
+			c.checkAt(step{index: i}, element, e)
 		}
 	}
 }
@@ -391,12 +392,12 @@ func object(keys map[string]check, required ...string) check {
 		}
 		for _, key := range required {
 			if _, ok := object[key]; !ok {
-				c.fault(key, "is missing")
+				c.addFault(key, "is missing")
 			}
 		}
 		for _, key := range slices.Sorted(maps.Keys(object)) {
 			if check := keys[key]; check != nil {
-				c.in(step{key: key}, check, object[key])
+				c.checkAt(step{key: key}, check, object[key])
 			}
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A BaseURL is a base URL in addition to those of the table.
+// A BaseURL is a base URL that the user adds to the table: see portkey.Upstream.
 type BaseURL struct {
 	URL        *url.URL // as ParseBaseURL returns it
 	Provider   string   // "": the URL implies no provider
@@ -30,7 +30,7 @@ const keyCustomHost = "X-Portkey-Custom-Host"
 // with those that are added. The zero Table has only the known ones. It is safe for
 // concurrent use once no more are added.
 type Table struct {
-	own map[location]baseURL
+	upstreams map[location]entry
 }
 
 // A location is a base URL without {names}. Its host is canonical.
@@ -39,52 +39,52 @@ type location struct{ scheme, host, path string }
 // Add adds a base URL. It takes precedence over the known ones, and the first one that
 // is added over a second one with the same URL. Add returns an error if the gateway
 // cannot call the URL.
-func (t *Table) Add(o BaseURL) error {
-	b, err := compileOwn(o)
+func (t *Table) Add(u BaseURL) error {
+	e, err := compileUpstream(u)
 	if err != nil {
 		return err
 	}
-	if t.own == nil {
-		t.own = make(map[location]baseURL)
+	if t.upstreams == nil {
+		t.upstreams = make(map[location]entry)
 	}
-	at := location{o.URL.Scheme, Host(o.URL.Scheme, o.URL.Host), o.URL.Path}
-	if _, ok := t.own[at]; !ok {
-		t.own[at] = b
+	at := location{u.URL.Scheme, Host(u.URL.Scheme, u.URL.Host), u.URL.Path}
+	if _, ok := t.upstreams[at]; !ok {
+		t.upstreams[at] = e
 	}
 	return nil
 }
 
-// compileOwn determines the custom host with which the gateway calls the URL that the
+// compileUpstream determines the custom host with which the gateway calls the URL that the
 // client asked for.
-func compileOwn(o BaseURL) (baseURL, error) {
-	b := baseURL{provider: o.Provider, customHost: o.CustomHost}
-	if o.Provider == "" || strings.HasPrefix(o.Provider, "@") {
-		return b, nil // the gateway decides what it calls
+func compileUpstream(u BaseURL) (entry, error) {
+	e := entry{provider: u.Provider, customHost: u.CustomHost}
+	if u.Provider == "" || strings.HasPrefix(u.Provider, "@") {
+		return e, nil // the gateway decides what it calls
 	}
-	url := o.URL.Scheme + "://" + Host(o.URL.Scheme, o.URL.Host) + o.URL.Path
+	url := u.URL.Scheme + "://" + Host(u.URL.Scheme, u.URL.Host) + u.URL.Path
 	var mismatch string // a suffix that url does not have
 	known, fits := false, false
 	for _, r := range rows {
-		if r.provider != o.Provider || strings.Contains(r.url, "{") {
+		if r.provider != u.Provider || strings.Contains(r.url, "{") {
 			continue
 		}
 		known = true
 		if !strings.HasSuffix(url, r.suffix) {
 			mismatch = r.suffix
-		} else if fits = true; len(r.suffix) > len(b.suffix) {
-			b.suffix = r.suffix
+		} else if fits = true; len(r.suffix) > len(e.suffix) {
+			e.suffix = r.suffix
 		}
 	}
-	if b.customHost != "" {
-		return b, nil
+	if e.customHost != "" {
+		return e, nil
 	}
 	if known && !fits {
-		return b, fmt.Errorf("must end in %s for provider %s, or set CustomHost", mismatch, o.Provider)
+		return e, fmt.Errorf("must end in %s for provider %s, or set CustomHost", mismatch, u.Provider)
 	}
-	if host := strings.TrimSuffix(url, b.suffix); !isDefault(o.Provider, host) {
-		b.customHost = host
+	if host := strings.TrimSuffix(url, e.suffix); !isDefault(u.Provider, host) {
+		e.customHost = host
 	}
-	return b, nil
+	return e, nil
 }
 
 // isDefault reports whether the gateway calls a provider at base by default.
@@ -102,9 +102,9 @@ func (t *Table) Lookup(u *url.URL) (endpoint string, implied Implied, ok bool) {
 		return "", Implied{}, false
 	}
 	host, path := Host(u.Scheme, u.Host), u.EscapedPath()
-	if len(t.own) > 0 {
+	if len(t.upstreams) > 0 {
 		for end := len(path); end >= 0; end = strings.LastIndexByte(path[:end], '/') {
-			if b, ok := t.own[location{u.Scheme, host, path[:end]}]; ok {
+			if b, ok := t.upstreams[location{u.Scheme, host, path[:end]}]; ok {
 				endpoint, implied = b.imply(path[end:], Implied{})
 				return endpoint, implied, true
 			}
@@ -120,12 +120,12 @@ func (t *Table) Lookup(u *url.URL) (endpoint string, implied Implied, ok bool) {
 // even if the gateway cannot call it, and is not a login endpoint.
 func (t *Table) Contains(u *url.URL) bool {
 	host, path := hostname(Host("", u.Host)), u.EscapedPath()
-	for at := range t.own {
+	for at := range t.upstreams {
 		if rest, ok := strings.CutPrefix(path, at.path); ok && isBelow(rest) && hostname(at.host) == host {
 			return true
 		}
 	}
-	contains := func(b baseURL) bool {
+	contains := func(b entry) bool {
 		rest, ok := b.host.match(host, new(Implied))
 		if !ok || rest != "" {
 			return false
@@ -146,12 +146,12 @@ func isBelow(rest string) bool { return rest == "" || rest[0] == '/' }
 func (t *Table) Explain(u *url.URL) string {
 	host := Host(u.Scheme, u.Host)
 	isKnown := len(known[host]) > 0 || len(known[domain(host)]) > 0
-	isOwn := false
-	for at := range t.own {
-		isOwn = isOwn || at.host == host
+	isUpstream := false
+	for at := range t.upstreams {
+		isUpstream = isUpstream || at.host == host
 	}
 	switch {
-	case !isKnown && !isOwn:
+	case !isKnown && !isUpstream:
 		return "its host is neither the gateway's nor a known provider's: see Options.BaseURL, Upstreams and Filter"
 	case u.User != nil:
 		return "its URL contains credentials"
@@ -170,7 +170,7 @@ func Find(provider string) (s Special, known bool) {
 	return s, known
 }
 
-// HasKey reports whether a query holds an API key, as the clients of some provider
+// HasKey reports whether a query contains an API key, as some providers' clients
 // send it.
 func HasKey(query url.Values) bool {
 	for _, s := range specials {
@@ -184,9 +184,9 @@ func HasKey(query url.Values) bool {
 // ImpliedKeys returns the keys of the headers that a row of the table may imply.
 func ImpliedKeys() []string { return impliedKeys }
 
-// ReadsCredential reports whether the gateway reads the provider's credential
-// from a request for this endpoint and sends one that it made from it. For other
-// endpoints it forwards the client's headers unchanged.
+// ReadsCredential reports whether the gateway, for this endpoint, reads the
+// credential on the request and sends it in the form that the provider expects. For
+// other endpoints it forwards the client's headers unchanged.
 func ReadsCredential(endpoint string) bool {
 	return translatedEndpoints[endpoint] || slices.ContainsFunc(routedEndpoints, func(routed string) bool {
 		rest, ok := strings.CutPrefix(endpoint, routed)
@@ -194,8 +194,8 @@ func ReadsCredential(endpoint string) bool {
 	})
 }
 
-// A baseURL is a row of the table, compiled, or a BaseURL.
-type baseURL struct {
+// An entry is a row of the table or a BaseURL, compiled for matching.
+type entry struct {
 	scheme         string
 	host, path     pattern
 	provider       string
@@ -228,8 +228,8 @@ func init() {
 	impliedKeys = slices.DeleteFunc(slices.Compact(impliedKeys), func(key string) bool { return key == "" })
 }
 
-func compile(rows []row) []baseURL {
-	compiled := make([]baseURL, len(rows))
+func compile(rows []row) []entry {
+	compiled := make([]entry, len(rows))
 	for i, r := range rows {
 		scheme, rest, _ := strings.Cut(r.url, "://")
 		slash := strings.IndexByte(rest+"/", '/')
@@ -239,20 +239,20 @@ func compile(rows []row) []baseURL {
 		if r.customHost {
 			customHost = strings.TrimSuffix(r.url, r.suffix)
 		}
-		compiled[i] = baseURL{scheme, host, path, r.provider, r.suffix, customHost, r.translatedOnly, r.special}
+		compiled[i] = entry{scheme, host, path, r.provider, r.suffix, customHost, r.translatedOnly, r.special}
 	}
 	return compiled
 }
 
-// byHost groups base URLs by host, or by the domain behind a {name}. In each
+// byHost groups entries by host, or by the part of the host after a {name}. In each
 // group the longest path comes first.
-func byHost(all []baseURL) map[string][]baseURL {
-	slices.SortStableFunc(all, func(a, b baseURL) int { return b.path.length() - a.path.length() })
-	groups := make(map[string][]baseURL)
+func byHost(all []entry) map[string][]entry {
+	slices.SortStableFunc(all, func(a, b entry) int { return b.path.length() - a.path.length() })
+	groups := make(map[string][]entry)
 	for _, b := range all {
 		host := b.host.literal
-		if n := len(b.host.names); n > 0 {
-			host = b.host.names[n-1].literal
+		if n := len(b.host.placeholders); n > 0 {
+			host = b.host.placeholders[n-1].literal
 		}
 		groups[host] = append(groups[host], b)
 	}
@@ -266,7 +266,7 @@ func domain(host string) string {
 
 // match matches u, with its canonical host and its escaped path, with each base URL of
 // a group.
-func match(group []baseURL, u *url.URL, host, path string) (endpoint string, implied Implied, ok bool) {
+func match(group []entry, u *url.URL, host, path string) (endpoint string, implied Implied, ok bool) {
 	for i := range group {
 		if endpoint, implied, ok = group[i].match(u, host, path); ok {
 			return endpoint, implied, true
@@ -275,22 +275,22 @@ func match(group []baseURL, u *url.URL, host, path string) (endpoint string, imp
 	return "", Implied{}, false
 }
 
-func (b *baseURL) match(u *url.URL, host, path string) (endpoint string, implied Implied, ok bool) {
-	if u.Scheme != b.scheme {
+func (e *entry) match(u *url.URL, host, path string) (endpoint string, implied Implied, ok bool) {
+	if u.Scheme != e.scheme {
 		return "", implied, false
 	}
-	if rest, ok := b.host.match(host, &implied); !ok || rest != "" {
+	if rest, ok := e.host.match(host, &implied); !ok || rest != "" {
 		return "", implied, false
 	}
-	rest, ok := b.path.match(path, &implied)
+	rest, ok := e.path.match(path, &implied)
 	if !ok || !isBelow(rest) {
 		return "", implied, false
 	}
-	if !translatedEndpoints[rest] && (b.translatedOnly || isLogin(u.Path)) {
+	if !translatedEndpoints[rest] && (e.translatedOnly || isLogin(u.Path)) {
 		return "", implied, false
 	}
-	endpoint, implied = b.imply(rest, implied)
-	if s := b.special; s != nil && s.query != "" && ReadsCredential(endpoint) {
+	endpoint, implied = e.imply(rest, implied)
+	if s := e.special; s != nil && s.query != "" && ReadsCredential(endpoint) {
 		if value := u.Query().Get(s.query); value != "" {
 			implied.Headers = append(implied.Headers, Header{s.queryHeader, value})
 		}
@@ -300,21 +300,21 @@ func (b *baseURL) match(u *url.URL, host, path string) (endpoint string, implied
 
 // imply returns the endpoint at the gateway of a path below the base URL, and adds to
 // implied what the base URL implies.
-func (b *baseURL) imply(path string, implied Implied) (endpoint string, _ Implied) {
-	implied.Provider = b.provider
+func (e *entry) imply(path string, implied Implied) (endpoint string, _ Implied) {
+	implied.Provider = e.provider
 	endpoint = path
 	if !translatedEndpoints[path] {
-		endpoint = expand(b.suffix, implied.Headers) + path
+		endpoint = expand(e.suffix, implied.Headers) + path
 	}
-	if b.customHost != "" {
-		implied.Headers = append(implied.Headers, Header{keyCustomHost, b.customHost})
+	if e.customHost != "" {
+		implied.Headers = append(implied.Headers, Header{keyCustomHost, e.customHost})
 	}
 	return endpoint, implied
 }
 
 // isLogin reports whether path is an OAuth or discovery endpoint rather than part
 // of a provider's API. Some SDKs exchange credentials through the http.Client
-// that they are given, and the gateway must not see those.
+// that they are given, and the gateway must not see them.
 func isLogin(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		switch strings.ToLower(segment) {
@@ -325,21 +325,22 @@ func isLogin(path string) bool {
 	return false
 }
 
-// A pattern matches the start of a host or of an escaped path: a literal, then
-// for each {name} a value and another literal.
+// A pattern matches the start of a host or of an escaped path: a literal, then for
+// each placeholder a value and another literal.
 type pattern struct {
-	literal string
-	names   []named
+	literal      string
+	placeholders []placeholder
 }
 
-type named struct {
+// A placeholder is a {name}.
+type placeholder struct {
 	key     string // of the header that the value implies
 	end     string // the characters that end the value
-	literal string // what follows the value
+	literal string // follows the value
 }
 
-// compilePattern compiles text, in which a value ends at the characters of end.
-// It also returns the keys of the headers that the names imply.
+// compilePattern compiles text, in which a value ends at any character of end. It
+// also returns the keys of the headers that the placeholders imply.
 func compilePattern(text, end string) (p pattern, keys []string) {
 	p.literal, text, _ = strings.Cut(text, "{")
 	for text != "" {
@@ -347,7 +348,7 @@ func compilePattern(text, end string) (p pattern, keys []string) {
 		key := http.CanonicalHeaderKey("x-portkey-" + name)
 		keys = append(keys, key)
 		rest, text, _ = strings.Cut(rest, "{")
-		p.names = append(p.names, named{key, end, rest})
+		p.placeholders = append(p.placeholders, placeholder{key, end, rest})
 	}
 	return p, keys
 }
@@ -355,23 +356,24 @@ func compilePattern(text, end string) (p pattern, keys []string) {
 // length returns the length of the pattern, in characters of the row.
 func (p *pattern) length() int {
 	n := len(p.literal)
-	for _, name := range p.names {
-		n += len(name.key) - len("X-Portkey-") + len("{}") + len(name.literal)
+	for _, ph := range p.placeholders {
+		n += len(ph.key) - len("X-Portkey-") + len("{}") + len(ph.literal)
 	}
 	return n
 }
 
-// valueChars are the characters of a value. The gateway puts it into a URL unescaped.
+// valueChars are the characters that a value may have: the gateway inserts it into a
+// URL without escaping it.
 const valueChars = "-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-// match matches the start of text, adds the values to implied, and returns the
-// rest of text.
+// match matches the start of text, adds the headers that the values imply to implied,
+// and returns the rest of text.
 func (p *pattern) match(text string, implied *Implied) (rest string, ok bool) {
 	if text, ok = strings.CutPrefix(text, p.literal); !ok {
 		return "", false
 	}
-	for _, n := range p.names {
-		end := strings.IndexAny(text, n.end)
+	for _, ph := range p.placeholders {
+		end := strings.IndexAny(text, ph.end)
 		if end < 0 {
 			end = len(text)
 		}
@@ -379,15 +381,16 @@ func (p *pattern) match(text string, implied *Implied) (rest string, ok bool) {
 		if value == "" || strings.Trim(value, valueChars) != "" {
 			return "", false
 		}
-		implied.Headers = append(implied.Headers, Header{n.key, value})
-		if text, ok = strings.CutPrefix(text[end:], n.literal); !ok {
+		implied.Headers = append(implied.Headers, Header{ph.key, value})
+		if text, ok = strings.CutPrefix(text[end:], ph.literal); !ok {
 			return "", false
 		}
 	}
 	return text, true
 }
 
-// expand replaces each {name} in text by its value.
+// expand replaces each {name} in text by the value of the header that it implies,
+// which must be in headers.
 func expand(text string, headers []Header) string {
 	literal, rest, found := strings.Cut(text, "{")
 	if !found {

@@ -7,10 +7,10 @@ package providers
 //
 //	url + endpoint
 //
-// The gateway has a base URL of its own for each provider, which may be shorter
-// by a suffix of url. Translated endpoints go to <gateway>/<endpoint>: the gateway
-// knows where the provider serves them. For any other endpoint the gateway
-// appends the path that it receives to its own base URL, so the request goes to
+// The gateway also has a base URL for each provider, which may be shorter than url
+// by a suffix. Translated endpoints go to <gateway>/<endpoint>: the gateway knows
+// where the provider serves them. For any other endpoint, the gateway appends the
+// path that it receives to its base URL for the provider, so the request goes to
 // <gateway>/<suffix>/<endpoint>.
 type row struct {
 	// url is the base URL as clients use it. A {name} matches the first label of
@@ -18,7 +18,7 @@ type row struct {
 	url string
 	// provider is the gateway's name for the provider.
 	provider string
-	// suffix is the end of url that the gateway's own base URL lacks.
+	// suffix is the end of url that the gateway's base URL for the provider lacks.
 	suffix string
 	// translatedOnly limits the row to the translated endpoints: the gateway calls
 	// the others under another URL.
@@ -37,7 +37,7 @@ type Special struct {
 	TokenHeader string // the header in which the gateway reads an OAuth token, which clients send in Authorization
 	KeyQuery    string // the query parameter that may hold the API key; "": none
 
-	query, queryHeader string // a query parameter, and the header that it implies on endpoints of the gateway
+	query, queryHeader string // a query parameter, and the header that it implies if ReadsCredential(endpoint)
 }
 
 var (
