@@ -33,8 +33,8 @@ type headerBuilder struct {
 // credentials are the values of the headers in credentialKeys.
 type credentials [len(credentialKeys)]string
 
-// build builds the header of a request that takes the route r. newTraceID is
-// called if nothing else determines the trace ID.
+// build sets b.header to the header of the request to send, given the header of the
+// caller's request. It calls newTraceID if nothing else determines the trace ID.
 func (b *headerBuilder) build(req http.Header, context, defaults *headerSet, r *route, newTraceID func() string) error {
 	var request headerSet
 	levels := [...]*headerSet{&request, context, defaults} // highest precedence first
@@ -46,7 +46,7 @@ func (b *headerBuilder) build(req http.Header, context, defaults *headerSet, r *
 		b.addLevel(level, levels[:i])
 	}
 	b.addImplied(r.implied)
-	b.set(keyMetadata, encodeMetadata(request.metadata, context.metadata, defaults.metadata))
+	b.setNonEmpty(keyMetadata, encodeMetadata(request.metadata, context.metadata, defaults.metadata))
 	override, _ := context.get(keyAuthorization)
 	if b.ignoreRequest && override.value == "" {
 		override, _ = defaults.get(keyAuthorization)
@@ -61,21 +61,21 @@ func (b *headerBuilder) build(req http.Header, context, defaults *headerSet, r *
 	return nil
 }
 
-// allocate makes room for all headers, n of which are the request's. It expects
-// an exact number in the common cases: a map that is larger than necessary, or
-// grows, costs as much as the rest of build.
+// allocate makes room for all headers, n of which are the request's. The number is
+// exact in the common cases: a map that is larger than necessary, or grows, costs as
+// much as the rest of build.
 func (b *headerBuilder) allocate(n int, levels []*headerSet, implied providers.Implied) {
-	hasMetadata, setsProvider := false, implied.Provider == ""
+	hasMetadata, addsImplied := false, implied.Provider != ""
 	for _, level := range levels {
 		n += len(level.fields)
 		hasMetadata = hasMetadata || len(level.metadata) > 0
-		setsProvider = setsProvider || level.setsProvider
+		addsImplied = addsImplied && !level.setsProvider
 	}
 	n++ // the trace ID
 	if hasMetadata {
 		n++
 	}
-	if !setsProvider {
+	if addsImplied {
 		n += 1 + len(implied.Headers)
 	}
 	b.header, b.values = make(http.Header, n), make([]string, 0, n)
@@ -102,28 +102,29 @@ func (b *headerBuilder) get(key string) string {
 	return ""
 }
 
-// set adds a header with one value; "" is not sent.
-func (b *headerBuilder) set(key, value string) {
+// setNonEmpty adds a header with one value, unless that is "".
+func (b *headerBuilder) setNonEmpty(key, value string) {
 	if value != "" {
-		b.setEmpty(key, value)
+		b.set(key, value)
 	}
 }
 
-// setEmpty adds a header with one value, which may be "".
-func (b *headerBuilder) setEmpty(key, value string) {
+// set adds a header with one value, which may be "".
+func (b *headerBuilder) set(key, value string) {
 	n := len(b.values)
 	b.values = append(b.values, value)
 	b.header[key] = b.values[n : n+1 : n+1]
 	b.size += fieldSize(key, value)
 }
 
-// copyRequestHeader copies the header h of the request. It adds the x-portkey-*
-// headers to request instead, unless they are ignored, with one value and one spelling
-// each, and keeps the credentials for addCredentials. It does the same with any other header
-// that a level sets, if its spelling or number of values is unusual: two spellings
-// of a header would be sent as two.
+// copyRequestHeader copies h, the header of the request, with two exceptions: it adds
+// x-portkey-* headers to request, unless they are ignored, and keeps credentials for
+// addCredentials.
+//
+// An http.Header may have one name in several spellings, which net/http would send as
+// several headers. copyRequestHeader merges those of x-portkey-* and managed headers.
 func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, levels []*headerSet) error {
-	var unusual []requestHeader
+	var toMerge []headerSpelling
 	for key, values := range h {
 		if b.ignoreRequest && isPortkey(key) {
 			continue
@@ -133,8 +134,8 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, lev
 			canonical = http.CanonicalHeaderKey(key)
 		}
 		isUsual := canonical == key && len(values) == 1 && values[0] != ""
-		if isPortkey(key) || !isUsual && isKnown(canonical, levels) {
-			unusual = append(unusual, requestHeader{canonical, key, values})
+		if isPortkey(key) || !isUsual && isManaged(canonical, levels) {
+			toMerge = append(toMerge, headerSpelling{canonical, key, values})
 			continue
 		}
 		if canonical == keyTraceparent && len(values) == 1 {
@@ -146,16 +147,16 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, lev
 			b.copyValues(key, values)
 		}
 	}
-	slices.SortFunc(unusual, compareRequestHeaders)
-	for len(unusual) > 0 {
+	slices.SortFunc(toMerge, compareSpellings)
+	for len(toMerge) > 0 {
 		n := 1
-		for n < len(unusual) && unusual[n].canonical == unusual[0].canonical {
+		for n < len(toMerge) && toMerge[n].canonical == toMerge[0].canonical {
 			n++
 		}
-		if err := b.addRequestHeader(request, unusual[:n]); err != nil {
+		if err := b.mergeSpellings(request, toMerge[:n]); err != nil {
 			return err
 		}
-		unusual = unusual[n:]
+		toMerge = toMerge[n:]
 	}
 	return nil
 }
@@ -164,11 +165,11 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, lev
 // not the caller's.
 func (b *headerBuilder) copyValues(key string, values []string) {
 	switch len(values) {
-	case 0: // nil, too, has a meaning: net/http then sends no User-Agent
+	case 0: // copied as well: a User-Agent without values makes net/http send none
 		b.header[key] = values[:0:0]
 		return
 	case 1:
-		b.setEmpty(key, values[0])
+		b.set(key, values[0])
 		return
 	}
 	n := len(b.values)
@@ -179,24 +180,25 @@ func (b *headerBuilder) copyValues(key string, values []string) {
 	}
 }
 
-// A requestHeader is one spelling of a header of the request.
-type requestHeader struct {
+// A headerSpelling is a header of the request in one spelling, with its values.
+type headerSpelling struct {
 	canonical, spelling string
 	values              []string
 }
 
-func compareRequestHeaders(x, y requestHeader) int {
+func compareSpellings(x, y headerSpelling) int {
 	return cmp.Or(strings.Compare(x.canonical, y.canonical), strings.Compare(x.spelling, y.spelling))
 }
 
-// isKnown reports whether a header of the request may have one spelling only: it
-// has a parameter or may hold a credential, or a level sets it.
-func isKnown(key string, levels []*headerSet) bool {
+// isManaged reports whether this package reads or sets the header: it is a parameter,
+// can contain a credential, or is set by a level. It must then have one value only.
+func isManaged(key string, levels []*headerSet) bool {
 	return parametersByKey[key] != nil || credentialIndex(key) >= 0 || anyHas(levels, key)
 }
 
-// addRequestHeader adds one header of the request, given in all its spellings.
-func (b *headerBuilder) addRequestHeader(request *headerSet, spellings []requestHeader) error {
+// mergeSpellings adds one header of the request, given in one or more spellings, to
+// request or to b. It joins lists; of any other header all values must be equal.
+func (b *headerBuilder) mergeSpellings(request *headerSet, spellings []headerSpelling) error {
 	key := spellings[0].canonical
 	var values []string
 	for _, s := range spellings {
@@ -227,7 +229,7 @@ func (b *headerBuilder) addRequestHeader(request *headerSet, spellings []request
 	case credential >= 0:
 		b.clientCredentials[credential] = value
 	case !isPortkey(key):
-		b.set(key, value)
+		b.setNonEmpty(key, value)
 	default:
 		return request.add(key, value)
 	}
@@ -244,7 +246,7 @@ func joinLists(lists []string) string {
 // addLevel adds the fields of level, except those that a level of higher
 // precedence, or the request, has.
 func (b *headerBuilder) addLevel(level *headerSet, higher []*headerSet) {
-	for len(higher) > 0 && len(higher[0].fields) == 0 { // usually all
+	for len(higher) > 0 && len(higher[0].fields) == 0 { // usually true of all
 		higher = higher[1:]
 	}
 	for i := range level.fields {
@@ -254,11 +256,11 @@ func (b *headerBuilder) addLevel(level *headerSet, higher []*headerSet) {
 		}
 		b.portkeyHasCredential = b.portkeyHasCredential || f.portkeyHasCredential
 		if f.isPortkey {
-			b.set(f.key, f.value)
+			b.setNonEmpty(f.key, f.value)
 		} else if i := credentialIndex(f.key); i >= 0 {
 			b.configuredCredentials[i] = f.value
 		} else if !b.has(f.key) {
-			b.set(f.key, f.value)
+			b.setNonEmpty(f.key, f.value)
 		}
 	}
 }
@@ -273,11 +275,11 @@ func anyHas(levels []*headerSet, key string) bool {
 	return false
 }
 
-// addImplied adds what the URL implies that the client asked for, unless
-// something else decides where the gateway sends the call: another provider, a
-// virtual key, a config slug, or a config that names a provider. The gateway
-// refuses any other config without a provider (see
-// TestValidateRefusesWhatTheGatewayDoesNotAnswer in interop/).
+// addImplied adds the headers that the URL of the client's request implies, unless
+// another header determines the provider: x-portkey-provider, a virtual key, a config
+// slug, or a config that names a provider. With any other config, the gateway calls
+// the provider in x-portkey-provider (see "retry of models" in
+// TestPortkeytestAnswersAsTheGatewayDoes in interop/).
 func (b *headerBuilder) addImplied(implied providers.Implied) {
 	if implied.Provider == "" || b.has(keyVirtualKey) {
 		return
@@ -288,35 +290,35 @@ func (b *headerBuilder) addImplied(implied providers.Implied) {
 	}
 	switch b.get(keyProvider) {
 	case "":
-		b.set(keyProvider, implied.Provider)
+		b.setNonEmpty(keyProvider, implied.Provider)
 		b.portkeyHasCredential = b.portkeyHasCredential || isSavedProvider(implied.Provider)
 	case implied.Provider:
 	default:
 		return
 	}
 	for _, h := range implied.Headers {
-		// A value from the query may be invalid. The query is sent as well.
+		// A value from the query may be invalid. It can be omitted: the query is also sent.
 		if !b.has(h.Key) && checkValue(h.Value) == nil {
-			b.set(h.Key, h.Value)
+			b.setNonEmpty(h.Key, h.Value)
 		}
 	}
 }
 
-// isSavedProvider reports whether provider is the slug of one that is saved at
-// Portkey, with its credential.
+// isSavedProvider reports whether provider is the "@slug" of a provider that is saved
+// at Portkey together with its credential.
 func isSavedProvider(provider string) bool { return strings.HasPrefix(provider, "@") }
 
-// addCredentials adds the credentials of the client, of the context and of
-// Options. The client's take precedence, unless override replaces them or Portkey has
-// a credential: on some routes the gateway would send the client's to another provider
-// (see TestNoClientCredentialWithAConfigOfTargets in interop/). A credential in
-// ForwardHeaders is always sent.
+// addCredentials adds the credentials of the request, or else the configured ones. If
+// there is an override, it replaces those of the request. If Portkey has the provider's
+// credential, it omits those of the request, except in headers that ForwardHeaders
+// names: for some endpoints the gateway would send them to another provider (see
+// TestNoClientCredentialWithAConfigOfTargets in interop/).
 func (b *headerBuilder) addCredentials(r *route, override string) {
 	client, configured := b.clientCredentials, b.configuredCredentials
 	for i := range client {
 		client[i] = cmp.Or(client[i], r.redirected[i])
 	}
-	isClients := client[0] != "" // Authorization
+	fromClient := client[0] != "" // Authorization
 	special, _ := providers.Find(r.implied.Provider)
 	if override != "" && !b.portkeyHasCredential {
 		configured[0] = ""
@@ -329,27 +331,27 @@ func (b *headerBuilder) addCredentials(r *route, override string) {
 	}
 	provider := b.get(keyProvider)
 	if !b.portkeyHasCredential {
-		b.moveCredential(&client, isClients, provider, r)
+		b.moveCredential(&client, fromClient, provider, r)
 	} else if special.KeyQuery != "" {
 		r.url.RawQuery = setQuery(r.url.RawQuery, special.KeyQuery, "")
 	}
 	for i, key := range credentialKeys {
-		b.set(key, client[i])
+		b.setNonEmpty(key, client[i])
 	}
 	if client == (credentials{}) && !b.portkeyHasCredential && b.needsCredential(provider, r) {
 		// The gateway would send "Bearer undefined" to the provider. If Authorization is
 		// empty, the provider reports what is missing.
-		b.setEmpty(keyAuthorization, "")
+		b.set(keyAuthorization, "")
 	}
 }
 
-// forwards reports whether the gateway forwards the header to the provider unchanged.
+// forwards reports whether ForwardHeaders names the header.
 func (b *headerBuilder) forwards(key string) bool { return listContains(b.get(keyForward), key) }
 
-// moveCredential moves the credential of a provider's clients to where the gateway
-// reads it: an API key to Authorization, an OAuth token to a header of its own.
-// isClients reports whether Authorization comes from the client.
-func (b *headerBuilder) moveCredential(values *credentials, isClients bool, provider string, r *route) {
+// moveCredential moves a credential from the header in which the provider's clients
+// send it to the one in which the gateway reads it: an API key to Authorization, an
+// OAuth token from Authorization to the provider's TokenHeader, if it is fromClient.
+func (b *headerBuilder) moveCredential(values *credentials, fromClient bool, provider string, r *route) {
 	special, _ := providers.Find(provider)
 	if special.KeyHeader == "" || !providers.ReadsCredential(r.endpoint) {
 		return
@@ -362,13 +364,14 @@ func (b *headerBuilder) moveCredential(values *credentials, isClients bool, prov
 		if !b.forwards(special.KeyHeader) {
 			*key = ""
 		}
-	case isBearer && isClients && r.rerouted && !b.has(special.TokenHeader):
+	case isBearer && fromClient && r.rerouted && !b.has(special.TokenHeader):
 		*authorization = ""
-		b.set(special.TokenHeader, token)
+		b.setNonEmpty(special.TokenHeader, token)
 	}
 }
 
-// needsCredential reports whether a request without any credential lacks one.
+// needsCredential reports whether the gateway expects a credential on a request that
+// has none.
 func (b *headerBuilder) needsCredential(provider string, r *route) bool {
 	if !r.rerouted || b.has(keyAzureToken) || b.has(keyAzureAuthMode) {
 		return false
@@ -419,13 +422,13 @@ func setQuery(query, key, value string) string {
 	return strings.Join(pairs, "&")
 }
 
-// addTraceID adds the trace ID: id, or that of the traceparent header, whose span
-// becomes the parent span, or what newTraceID returns.
+// addTraceID adds the trace ID: id, or else the trace-id of the traceparent header,
+// whose parent-id then becomes the parent span ID, or else the result of newTraceID.
 func (b *headerBuilder) addTraceID(id string, newTraceID func() string) error {
 	if id == "" {
-		trace, span := parseTraceparent(b.traceparent)
+		trace, parent := parseTraceparent(b.traceparent)
 		if trace != "" && !b.has(keyParentSpan) {
-			b.set(keyParentSpan, span)
+			b.setNonEmpty(keyParentSpan, parent)
 		}
 		id = trace
 	}
@@ -435,18 +438,19 @@ func (b *headerBuilder) addTraceID(id string, newTraceID func() string) error {
 			return &HeaderError{strings.ToLower(keyTraceID), "from Options.NewTraceID " + err.Error()}
 		}
 	}
-	b.set(keyTraceID, id)
+	b.setNonEmpty(keyTraceID, id)
 	return nil
 }
 
-// maxHeaderBytes is the size of a header that the gateway accepts, which is the
-// default of Node.js. For a larger one it answers 431 with an empty body.
+// maxHeaderBytes is the maximum size of all request headers together. It is the
+// default of Node.js: the gateway responds to more with status 431 and an empty body
+// (see "headers of 16 KB" in TestPortkeytestAnswersAsTheGatewayDoes in interop/).
 const maxHeaderBytes = 16 << 10
 
 func fieldSize(key, value string) int { return len(key) + len(": ") + len(value) + len("\r\n") }
 
-// checkSize returns an error that names the largest x-portkey-* header, if all
-// headers together are larger than maxHeaderBytes.
+// checkSize returns an error that names the largest x-portkey-* header if all headers
+// together are larger than maxHeaderBytes. It returns nil if none is x-portkey-*.
 func checkSize(headers iter.Seq2[string, string]) error {
 	total, largestSize, largest := 0, 0, ""
 	for key, value := range headers {
@@ -478,7 +482,7 @@ func listContains(list, name string) bool {
 // parseTraceparent returns the trace-id and the parent-id of a W3C traceparent
 // header, or "" if it is invalid.
 func parseTraceparent(text string) (trace, parent string) {
-	if text == "" { // usually; Split would allocate
+	if text == "" { // the usual case, without the allocation of Split
 		return "", ""
 	}
 	p := strings.Split(text, "-")

@@ -17,13 +17,13 @@ import (
 	"github.com/portkey-go/portkey/internal/configcheck"
 )
 
-// A parameter is one row of the header table: all that is known about one header
-// of Portkey. The table is read off the tags and types of the fields of Headers.
+// A parameter is one row of the header table: the properties of a header that has a
+// field in Headers. The table is derived from the tags and types of the fields.
 type parameter struct {
 	name   string // as Portkey documents it, in lower case
 	key    string // canonical
 	secret bool   // never printed
-	list   bool   // comma-separated, possibly in several lines
+	list   bool   // comma-separated; a request may have several values
 	encode encoder
 	index  []int // of the field in Headers
 }
@@ -39,6 +39,8 @@ var (
 	}()
 )
 
+// parametersOf returns the parameters of t, which is Headers or one of its groups, such
+// as AWS. index is that of t in Headers.
 func parametersOf(t reflect.Type, index []int) (all []parameter) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -67,7 +69,7 @@ func parametersOf(t reflect.Type, index []int) (all []parameter) {
 	return all
 }
 
-// Keys that the code has to know by name.
+// Keys of headers that the code treats specially.
 const (
 	keyPrefix         = "X-Portkey-"
 	keyAPIKey         = "X-Portkey-Api-Key"
@@ -154,7 +156,7 @@ func newHeaderSet(h *Headers) (s headerSet, err error) {
 	if s.metadata, err = newMetadata(h.Metadata); err != nil {
 		return s, err
 	}
-	for p, f := range h.setFields {
+	for p, f := range h.populatedFields {
 		if p.key == keyMetadata {
 			continue
 		}
@@ -257,10 +259,10 @@ func (s *headerSet) inherit(outer *headerSet) {
 	}
 }
 
-// setFields yields the fields of h that have a value to send.
-func (h *Headers) setFields(yield func(*parameter, reflect.Value) bool) {
+// populatedFields yields the fields of h that are set.
+func (h *Headers) populatedFields(yield func(*parameter, reflect.Value) bool) {
 	v := reflect.ValueOf(h).Elem()
-	unset := -1 // the index of a group without any value
+	unset := -1 // the index of the last group without any value
 	for i := range parameters {
 		p := &parameters[i]
 		group := p.index[0]
@@ -276,7 +278,7 @@ func (h *Headers) setFields(yield func(*parameter, reflect.Value) bool) {
 	}
 }
 
-// isSet reports whether a field of Headers has a value to send.
+// isSet reports whether a field of Headers is set: it is not nil, empty or zero.
 func isSet(f reflect.Value) bool {
 	switch f.Kind() {
 	case reflect.Interface: // a Config, or a pointer to one
@@ -335,8 +337,8 @@ func newHeaderField(key, value string) (headerField, error) {
 // error does not contain the value.
 type encoder func(f *headerField) error
 
-// encoders are the headers whose values need more than checkValue. Lists without
-// an entry have checkNames.
+// encoders contains the encoders of headers for which checkValue is not enough. The
+// encoder of any other list is checkNames.
 var encoders = map[string]encoder{
 	keyAuthorization:  checkAuthorization,
 	keyConfig:         encodeConfig,
@@ -357,8 +359,8 @@ func checkAuthorization(f *headerField) error {
 	return nil
 }
 
-// encodeForceRefresh omits false: the gateway refreshes the cache whatever the
-// value of the header is.
+// encodeForceRefresh omits false: the gateway refreshes the cache if the header is
+// present, with any value.
 func encodeForceRefresh(f *headerField) error {
 	switch strings.ToLower(f.value) {
 	case "true":
@@ -400,10 +402,10 @@ func checkNames(f *headerField) error {
 	return nil
 }
 
-// checkForwardHeaders refuses what would leave the gateway: Portkey's own
-// headers, and those that Portkey's documentation forbids, which are used to
-// trick the metadata service of a cloud. The gateway fails if it forwards
-// Content-Length.
+// checkForwardHeaders refuses x-portkey-* headers, which must not leave the gateway,
+// and headers that Portkey's documentation forbids, because they give access to the
+// metadata service of a cloud. It also refuses Content-Length, with which the gateway
+// fails.
 func checkForwardHeaders(f *headerField) error {
 	if err := checkNames(f); err != nil {
 		return err
@@ -414,7 +416,7 @@ func checkForwardHeaders(f *headerField) error {
 		case isPortkey(name):
 			return errors.New("must not name an x-portkey-* header: those are for the gateway only")
 		case unforwardable[name]:
-			return errors.New("names a header that cannot be forwarded")
+			return errors.New("must not name " + name + ": it cannot be forwarded")
 		}
 	}
 	return nil
@@ -430,9 +432,9 @@ var reserved = map[string]bool{
 	"Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
 }
 
-// checkValue checks a header value. It is stricter than net/http, which trims
-// spaces and allows bytes that the gateway decodes as Latin-1 (see
-// TestMetadataArrivesIntact in interop/).
+// checkValue checks a header value. It is stricter than net/http, which trims spaces
+// and allows bytes that are not ASCII; the gateway decodes those as Latin-1 (see "trace
+// in UTF-8" in TestPortkeytestAnswersAsTheGatewayDoes in interop/).
 func checkValue(value string) error {
 	for i := range len(value) {
 		switch c := value[i]; {
@@ -457,10 +459,11 @@ func checkName(name string) error {
 	return nil
 }
 
-// detach replaces what h shares with its original by copies. config is the encoded
-// form of h.Config, which serves as the copy of a ConfigObject.
+// detach replaces the pointers, slices and maps in h by copies, so that the caller can
+// change the originals. config is the encoded form of h.Config, which replaces a
+// ConfigObject.
 func (h *Headers) detach(config string) {
-	for _, f := range h.setFields {
+	for _, f := range h.populatedFields {
 		switch v := f.Interface().(type) {
 		case *bool:
 			f.Set(reflect.ValueOf(Bool(*v)))
@@ -476,10 +479,10 @@ func (h *Headers) detach(config string) {
 	}
 }
 
-// merge sets in h what over sets, as copies. Maps merge key by key.
-func (h *Headers) merge(over *Headers) {
-	extra := make(map[string]string, len(h.Extra)+len(over.Extra))
-	for _, m := range []map[string]string{h.Extra, over.Extra} {
+// merge copies the fields that inner sets to h. It merges Metadata and Extra key by key.
+func (h *Headers) merge(inner *Headers) {
+	extra := make(map[string]string, len(h.Extra)+len(inner.Extra))
+	for _, m := range []map[string]string{h.Extra, inner.Extra} {
 		for name, value := range m {
 			if value != "" {
 				extra[http.CanonicalHeaderKey(name)] = value
@@ -493,7 +496,7 @@ func (h *Headers) merge(over *Headers) {
 			dst.FieldByIndex(p.index).SetZero()
 		}
 	}
-	for p, s := range over.setFields {
+	for p, s := range inner.populatedFields {
 		delete(extra, p.key)
 		d := dst.FieldByIndex(p.index)
 		switch v := s.Interface().(type) {
@@ -539,7 +542,7 @@ func newMetadata(m Metadata) ([]metadataPair, error) {
 	return pairs, nil
 }
 
-// parseMetadata parses the value of a header that did not come from a Metadata.
+// parseMetadata parses metadata that is given as text, on the request or in Extra.
 func parseMetadata(text string) ([]metadataPair, error) {
 	var parsed map[string]*string
 	if err := json.Unmarshal([]byte(text), &parsed); err != nil || parsed == nil {
@@ -573,9 +576,8 @@ func mergeMetadata(outer, inner []metadataPair) []metadataPair {
 	return merged
 }
 
-// nextPair removes the entry with the smallest key from all levels and returns it,
-// or nil if there is none. If levels have that key in common, the first of them
-// takes precedence.
+// nextPair removes the smallest key from all levels and returns its pair in the first
+// level that has it. It returns nil if all levels are empty.
 func nextPair(levels [][]metadataPair) (next *metadataPair) {
 	for _, level := range levels {
 		if len(level) > 0 && (next == nil || level[0].key < next.key) {
@@ -616,7 +618,7 @@ func encodeMetadata(levels ...[]metadataPair) string {
 	return string(append(b, '}'))
 }
 
-// isPlain are the bytes that need no escape in a JSON string in ASCII.
+// isPlain tells which bytes need no escape in a JSON string in ASCII.
 var isPlain = func() (plain [256]bool) {
 	for c := ' '; c < 0x7f; c++ {
 		plain[c] = c != '"' && c != '\\'
@@ -628,7 +630,7 @@ var isPlain = func() (plain [256]bool) {
 func appendJSONString(b []byte, s string) []byte {
 	b = append(b, '"')
 	for {
-		plain := 0 // the length of what needs no escape: usually all
+		plain := 0 // the length of the prefix that needs no escape: usually all of s
 		for plain < len(s) && isPlain[s[plain]] {
 			plain++
 		}
@@ -664,7 +666,7 @@ func isJSON(text string) bool {
 	return strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{")
 }
 
-// compactJSON returns a JSON object as a header carries it: compact, in ASCII.
+// compactJSON returns a JSON object as it is sent in a header: compact and in ASCII.
 func compactJSON(text string) (string, error) {
 	var compact bytes.Buffer
 	if !isJSON(text) || !utf8.ValidString(text) || json.Compact(&compact, []byte(text)) != nil {

@@ -36,9 +36,9 @@ var secretKeys = func() map[string]bool {
 	return keys
 }()
 
-// isCredential reports whether a header must not be sent after a redirect has left
-// the gateway: the secret headers, and those that net/http removes.
-func isCredential(key string) bool {
+// isSensitive reports whether a header must not be sent after a redirect has left the
+// gateway: it is secret, or net/http removes it from a redirect to another host.
+func isSensitive(key string) bool {
 	key = http.CanonicalHeaderKey(key)
 	switch key {
 	case "Cookie", "Cookie2", "Proxy-Authenticate", "Proxy-Authorization", "Www-Authenticate":

@@ -11,19 +11,19 @@ import (
 	"github.com/portkey-go/portkey/internal/providers"
 )
 
-// A fate is what happens to a request.
-type fate int
+// An action is what the Transport does with a request.
+type action int
 
 const (
-	toGateway          fate = iota // it goes to the gateway, with Portkey's headers
-	passUnchanged                  // it goes to its own URL
-	passWithoutPortkey             // it goes to its own URL, without x-portkey-* headers
-	passBare                       // it goes to its own URL, only with headers that cannot be secret
+	toGateway          action = iota // send it to the gateway, with Portkey's headers
+	passUnchanged                    // send it to its own URL
+	passWithoutPortkey               // send it to its own URL, without x-portkey-* headers
+	passBare                         // send it to its own URL, only with headers that cannot be secret
 )
 
-// removes reports whether a request with this fate does not carry the header.
-func (f fate) removes(key string) bool {
-	switch f {
+// removes reports whether a removes the header with the given key.
+func (a action) removes(key string) bool {
+	switch a {
 	case passWithoutPortkey:
 		return isPortkey(key)
 	case passBare:
@@ -43,12 +43,13 @@ func isHarmless(key string) bool {
 	return strings.HasPrefix(key, "Accept-") || strings.HasPrefix(key, "If-")
 }
 
-// A route is where a request goes. All fields but fate are for toGateway.
+// A route is where a request goes. If action is not toGateway, the other fields are
+// zero.
 type route struct {
-	fate     fate
+	action   action
 	url      url.URL // at the gateway
 	endpoint string  // the part of the URL's path below the gateway's base URL
-	rerouted bool    // whether the client asked for a provider's URL
+	rerouted bool    // whether the client requested a provider's URL
 	implied  providers.Implied
 	traceID  string // of the previous hop, if this is a redirect
 
@@ -71,13 +72,13 @@ func (t *Transport) route(req *http.Request) (r route, err error) {
 	switch {
 	case t.excludes(req):
 		if t.gateway.receives(req) {
-			return route{fate: passUnchanged}, nil
+			return route{action: passUnchanged}, nil
 		}
-		return route{fate: passWithoutPortkey}, nil
+		return route{action: passWithoutPortkey}, nil
 	case t.routeToGateway(req, &r):
 		return r, nil
 	case t.passUnknownHosts && !t.providers.Contains(req.URL):
-		return route{fate: passWithoutPortkey}, nil
+		return route{action: passWithoutPortkey}, nil
 	}
 	return route{}, t.refuse(req, t.explain(req))
 }
@@ -97,7 +98,7 @@ func (t *Transport) routeRedirect(req *http.Request) (r route, err error) {
 		if t.passUnknownHosts && t.providers.Contains(req.URL) && !t.excludes(req) {
 			return route{}, t.refuse(req, aroundGateway)
 		}
-		return route{fate: passWithoutPortkey}, nil
+		return route{action: passWithoutPortkey}, nil
 	case allAtGateway && t.routeToGateway(req, &r):
 		t.inherit(req, &r)
 		return r, nil
@@ -106,7 +107,7 @@ func (t *Transport) routeRedirect(req *http.Request) (r route, err error) {
 	case t.providers.Contains(req.URL):
 		return route{}, t.refuse(req, aroundGateway)
 	}
-	return route{fate: passBare}, nil
+	return route{action: passBare}, nil
 }
 
 const aroundGateway = "it would go to a provider around the gateway"
@@ -169,34 +170,37 @@ func (t *Transport) hasOwnHost(req *http.Request) bool {
 		providers.Host(scheme, req.Host) == providers.Host(scheme, req.URL.Host)
 }
 
-// routeToGateway sets the route of a request for the gateway or for a provider. It
-// reports false for any other request.
+// routeToGateway sets *r to the route of a request for the gateway or for a provider.
+// It returns false for any other request.
 func (t *Transport) routeToGateway(req *http.Request, r *route) bool {
 	if t.gateway.receives(req) {
 		r.url = *req.URL
-	} else if u := t.relocated(req); u != nil {
+	} else if u := t.relativeRedirect(req); u != nil {
 		r.url = *u
-	} else if !t.hasOwnHost(req) {
-		return false
-	} else if r.endpoint, r.implied, r.rerouted = t.providers.Lookup(req.URL); r.rerouted {
-		r.url = t.gateway.urlOf(req.URL, r.endpoint)
-		return true
 	} else {
-		return false
+		if !t.hasOwnHost(req) {
+			return false
+		}
+		r.endpoint, r.implied, r.rerouted = t.providers.Lookup(req.URL)
+		if r.rerouted {
+			r.url = t.gateway.endpointURL(req.URL, r.endpoint)
+		}
+		return r.rerouted
 	}
 	r.endpoint = strings.TrimPrefix(r.url.Path, t.gateway.url.Path)
 	return true
 }
 
-// relocated returns the URL at the gateway that a redirect leads to, if the client
-// resolved it against the provider's URL that it asked for: a Location is relative
-// to the URL that answered.
-func (t *Transport) relocated(req *http.Request) *url.URL {
+// relativeRedirect returns the URL at the gateway that a relative Location leads to,
+// or nil if req is not such a redirect. The http.Client has resolved the Location
+// against the provider's URL that it requested; it is relative to the URL at the
+// gateway that the Transport requested.
+func (t *Transport) relativeRedirect(req *http.Request) *url.URL {
 	if req.Response == nil {
 		return nil
 	}
 	u, err := req.Response.Location()
-	if err != nil || !t.gateway.has(u) || u.RequestURI() != req.URL.RequestURI() {
+	if err != nil || !t.gateway.sameOrigin(u) || u.RequestURI() != req.URL.RequestURI() {
 		return nil
 	}
 	return u
@@ -242,60 +246,62 @@ func impliedBy(h http.Header) (implied providers.Implied) {
 	return implied
 }
 
-// An origin is that of the gateway: a scheme and a host with its effective port.
-type origin struct {
-	url  *url.URL // the gateway's base URL
-	host string   // canonical
+// A gateway is the base URL of the gateway. Its scheme, host and port are the origin
+// that Portkey headers never leave.
+type gateway struct {
+	url  *url.URL // as providers.ParseBaseURL returns it
+	host string   // as providers.Host returns it
 }
 
-// gatewayOrigin returns the origin of the gateway at baseURL, or at the default if that
-// is "".
-func gatewayOrigin(baseURL string) (origin, error) {
+// newGateway returns the gateway at baseURL. If that is "", it returns the gateway at
+// $PORTKEY_BASE_URL, or else at DefaultBaseURL. An empty path means /v1.
+func newGateway(baseURL string) (gateway, error) {
 	name, text := "BaseURL", baseURL
 	if text == "" {
 		name, text = "PORTKEY_BASE_URL", cmp.Or(os.Getenv("PORTKEY_BASE_URL"), DefaultBaseURL)
 	}
 	u, err := providers.ParseBaseURL(text)
 	if err != nil {
-		return origin{}, errors.New("portkey: " + name + " " + err.Error())
+		return gateway{}, errors.New("portkey: " + name + " " + err.Error())
 	}
 	if u.Path == "" {
 		u.Path = "/v1"
 	}
-	return origin{u, providers.Host(u.Scheme, u.Host)}, nil
+	return gateway{u, providers.Host(u.Scheme, u.Host)}, nil
 }
 
-// isHosted reports whether o is the gateway that Portkey hosts.
-func (o *origin) isHosted() bool {
+// isHosted reports whether g has the origin of the gateway that Portkey hosts.
+func (g *gateway) isHosted() bool {
 	hosted, _ := url.Parse(DefaultBaseURL)
-	return o.has(hosted)
+	return g.sameOrigin(hosted)
 }
 
-// receives reports whether req goes to this origin.
-func (o *origin) receives(req *http.Request) bool {
-	return o.has(req.URL) && (req.Host == "" || o.hasHost(req.Host))
+// receives reports whether req goes to the origin of g, by its URL and its Host.
+func (g *gateway) receives(req *http.Request) bool {
+	return g.sameOrigin(req.URL) && (req.Host == "" || g.sameHost(req.Host))
 }
 
-// has reports whether u has this origin.
-func (o *origin) has(u *url.URL) bool {
-	sameScheme := u.Scheme == o.url.Scheme || strings.EqualFold(u.Scheme, o.url.Scheme)
-	return sameScheme && u.Opaque == "" && o.hasHost(u.Host)
+// sameOrigin reports whether u has the origin of g.
+func (g *gateway) sameOrigin(u *url.URL) bool {
+	sameScheme := u.Scheme == g.url.Scheme || strings.EqualFold(u.Scheme, g.url.Scheme)
+	return sameScheme && u.Opaque == "" && g.sameHost(u.Host)
 }
 
-// hasHost reports whether a host, with or without a port, is that of the origin.
-func (o *origin) hasHost(host string) bool {
-	return host == o.url.Host || providers.Host(o.url.Scheme, host) == o.host
+// sameHost reports whether host, with or without a port, has the host and port of g.
+func (g *gateway) sameHost(host string) bool {
+	return host == g.url.Host || providers.Host(g.url.Scheme, host) == g.host
 }
 
-// urlOf returns the URL of an endpoint, given as an escaped path, with the query of u.
-func (o *origin) urlOf(u *url.URL, endpoint string) url.URL {
-	at := *u
-	at.Scheme, at.Host, at.Path, at.RawPath = o.url.Scheme, o.url.Host, o.url.Path+endpoint, ""
+// endpointURL returns the URL of endpoint, an escaped path below the base URL of g. The
+// query and everything else is that of u.
+func (g *gateway) endpointURL(u *url.URL, endpoint string) url.URL {
+	out := *u
+	out.Scheme, out.Host, out.Path, out.RawPath = g.url.Scheme, g.url.Host, g.url.Path+endpoint, ""
 	if strings.Contains(endpoint, "%") {
-		at.RawPath = at.Path
-		at.Path, _ = url.PathUnescape(at.Path) // no error: u is parsed
+		out.RawPath = out.Path
+		out.Path, _ = url.PathUnescape(out.Path) // no error: endpoint is part of a parsed URL
 	}
-	return at
+	return out
 }
 
 // A RouteError reports a request that was not sent: it is neither for the gateway nor

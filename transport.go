@@ -57,9 +57,12 @@ type Options struct {
 	// known ones.
 	//
 	// A request to a provider's host, but not below its base URL, is refused like one
-	// to an unknown host, unless Filter excludes it. So is one below a known base URL
-	// with oauth, oauth2 or .well-known in its path: some SDKs exchange credentials
-	// through the http.Client that they are given, and the gateway must not see those.
+	// to an unknown host, unless Filter excludes it. So is a request below a known base
+	// URL with oauth, oauth2 or .well-known in its path: some SDKs exchange credentials
+	// through the http.Client that they are given, and the gateway must not see them.
+	//
+	// If two Upstreams have the same BaseURL, the first one counts. If a URL is below
+	// several, the longest one counts.
 	Upstreams []Upstream
 
 	// Filter reports whether a request should go through the gateway. If nil, every
@@ -67,7 +70,8 @@ type Options struct {
 	// that x-portkey-* headers are removed unless the URL is the gateway's. Filter is
 	// not called for redirects, but for the requests that led to them: redirects from the
 	// gateway are always handled by the Transport, and those from other hosts are passed
-	// on. Filter may be called concurrently and must not change the request.
+	// on without x-portkey-* headers. Filter may be called concurrently and must not
+	// change the request.
 	Filter func(*http.Request) bool
 
 	// NewTraceID returns the trace ID of a call that has none. If it returns "", the
@@ -90,10 +94,13 @@ type Options struct {
 // An Upstream is a base URL that clients use, and the provider that is called for
 // it. Requests for <BaseURL>/chat/completions go to <gateway>/chat/completions.
 type Upstream struct {
-	// BaseURL is the URL in front of the endpoints ("https://llm.example.com/v1").
+	// BaseURL is the URL in front of the endpoints ("https://llm.example.com/v1"). It is
+	// http or https and has no credentials, query or fragment.
 	BaseURL string
-	// Provider is sent as x-portkey-provider, unless the request has a provider, a
-	// virtual key or a config. If it is "", no provider is sent.
+	// Provider is the name of a provider, or the "@slug" of one that is saved at
+	// Portkey. It is sent as x-portkey-provider, unless the call has another provider, a
+	// virtual key, a config slug, or a config that names a provider or targets. If it is
+	// "", no provider is sent.
 	Provider string
 	// CustomHost is sent as x-portkey-custom-host if Provider is sent: the base URL that
 	// the gateway calls. The default makes the gateway call the URL that the client
@@ -137,11 +144,12 @@ type Upstream struct {
 // http.Client.Timeout would also end a stream that is still being received.
 type Transport struct{ *settings }
 
-// settings are not part of Transport itself: given a wrong verb, fmt prints what a
-// pointer points to, but follows no pointers inside.
+// settings is a struct of its own, behind a pointer, to keep secrets out of the output
+// of fmt. For %w, fmt does not call Format but prints the fields of the Transport; it
+// prints pointers in them as addresses.
 type settings struct {
 	base       http.RoundTripper
-	gateway    origin
+	gateway    gateway
 	defaults   *headerSet // of Options.Headers
 	providers  *providers.Table
 	filter     func(*http.Request) bool
@@ -161,9 +169,9 @@ var _ http.RoundTripper = (*Transport)(nil)
 // up to 100 idle connections to a host, instead of 2: all calls go to one host now.
 // The clone is made when it is first needed, and does not have protocols that
 // were added with RegisterProtocol; set base to use those. If http.DefaultTransport
-// is not an *http.Transport, it is used itself, as it is when NewTransport is called.
+// is not an *http.Transport when NewTransport is called, it is used without cloning.
 func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
-	gateway, err := gatewayOrigin(opts.BaseURL)
+	gateway, err := newGateway(opts.BaseURL)
 	if err != nil {
 		return nil, err
 	}
@@ -182,14 +190,14 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 	if !defaults.has(keyAPIKey) && gateway.isHosted() {
 		return nil, ErrNoAPIKey
 	}
-	table, err := providerTable(opts.Upstreams)
+	table, err := newProviderTable(opts.Upstreams)
 	if err != nil {
 		return nil, err
 	}
 	if base == nil {
 		base = defaultBase()
 	}
-	if inner := innerTransport(base); inner != nil && inner.settings != nil && !inner.gateway.has(gateway.url) {
+	if inner := innerTransport(base); inner != nil && inner.settings != nil && !inner.gateway.sameOrigin(gateway.url) {
 		return nil, errors.New("portkey: the base is a Transport for another gateway, which would remove the headers " +
 			"of this one: use an http.Client for each gateway")
 	}
@@ -218,10 +226,10 @@ func innerTransport(base http.RoundTripper) *Transport {
 	return t
 }
 
-func providerTable(upstreams []Upstream) (*providers.Table, error) {
+func newProviderTable(upstreams []Upstream) (*providers.Table, error) {
 	table := new(providers.Table)
 	for i, u := range upstreams {
-		base, err := providers.ParseBaseURL(u.BaseURL)
+		parsed, err := providers.ParseBaseURL(u.BaseURL)
 		if err != nil {
 			return nil, fmt.Errorf("portkey: Upstreams[%d].BaseURL %w", i, err)
 		}
@@ -233,7 +241,7 @@ func providerTable(upstreams []Upstream) (*providers.Table, error) {
 				return nil, fmt.Errorf("portkey: Upstreams[%d].CustomHost: %w", i, err)
 			}
 		}
-		if err := table.Add(providers.BaseURL{URL: base, Provider: u.Provider, CustomHost: u.CustomHost}); err != nil {
+		if err := table.Add(providers.BaseURL{URL: parsed, Provider: u.Provider, CustomHost: u.CustomHost}); err != nil {
 			return nil, fmt.Errorf("portkey: Upstreams[%d].BaseURL %w", i, err)
 		}
 	}
@@ -256,8 +264,10 @@ func WrapClient(c *http.Client, opts Options) (*http.Client, error) {
 	return &wrapped, nil
 }
 
-// RoundTrip sends req through the gateway. It returns a [*RouteError] or a
-// [*HeaderError] if it did not send the request. Other errors are the base's.
+// RoundTrip sends req through the gateway, or to its own URL if Options.Filter
+// excludes it. It returns a [*RouteError] or a [*HeaderError] if it refuses to send
+// req, and errors of the base unchanged. It returns another error if req has no URL or
+// t was not made by NewTransport.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	body := req.Body
 	defer func() { // also if Filter or NewTraceID panics
@@ -276,17 +286,17 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	body = nil // from here on, the base closes it
 	resp, err := t.base.RoundTrip(out)
-	if r.fate == toGateway {
+	if r.action == toGateway {
 		c.recordResponse(resp)
 	}
 	return resp, err
 }
 
-// outgoing returns the request to send in place of req. It is req itself if there
-// is nothing to change, or a copy with a header of its own.
+// outgoing returns the request to send: req itself if it is sent unchanged, or else a
+// modified copy.
 func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Request, error) {
-	if r.fate != toGateway {
-		return withoutHeaders(req, r.fate.removes), nil
+	if r.action != toGateway {
+		return withoutHeaders(req, r.action.removes), nil
 	}
 	if c.err != nil {
 		return nil, c.err
@@ -309,7 +319,8 @@ func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Reques
 	return &out.Request, nil
 }
 
-// withoutHeaders returns req without the headers to remove.
+// withoutHeaders returns req without the headers for which remove returns true. It
+// does not change req: it returns a copy if there are any.
 func withoutHeaders(req *http.Request, remove func(key string) bool) *http.Request {
 	if !anyKey(req.Header, remove) {
 		return req
@@ -320,9 +331,9 @@ func withoutHeaders(req *http.Request, remove func(key string) bool) *http.Reque
 	return &out
 }
 
-func anyKey[V any](m map[string]V, is func(key string) bool) bool {
+func anyKey[V any](m map[string]V, match func(key string) bool) bool {
 	for key := range m {
-		if is(key) {
+		if match(key) {
 			return true
 		}
 	}
@@ -330,8 +341,8 @@ func anyKey[V any](m map[string]V, is func(key string) bool) bool {
 }
 
 // CloseIdleConnections closes the idle connections of the base, if it has a method
-// CloseIdleConnections. A Transport whose base is nil shares its connections with
-// the others.
+// CloseIdleConnections. All Transports that were made with a nil base share their
+// connections.
 func (t *Transport) CloseIdleConnections() {
 	if t == nil || t.settings == nil {
 		return
@@ -341,28 +352,28 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// clones are the clones of the values that http.DefaultTransport has had.
-var clones struct {
+// defaultClones maps each value that http.DefaultTransport has had to its clone.
+var defaultClones struct {
 	sync.Mutex
-	of map[*http.Transport]*http.Transport
+	m map[*http.Transport]*http.Transport
 }
 
-// defaultBase returns the RoundTripper to use if the user gives none.
+// defaultBase returns the base to use if the user gives none.
 func defaultBase() http.RoundTripper {
 	original, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		return http.DefaultTransport
 	}
-	clones.Lock()
-	defer clones.Unlock()
-	clone := clones.of[original]
+	defaultClones.Lock()
+	defer defaultClones.Unlock()
+	clone := defaultClones.m[original]
 	if clone == nil {
 		clone = original.Clone()
 		clone.MaxIdleConnsPerHost = max(clone.MaxIdleConnsPerHost, 100)
-		if clones.of == nil {
-			clones.of = make(map[*http.Transport]*http.Transport)
+		if defaultClones.m == nil {
+			defaultClones.m = make(map[*http.Transport]*http.Transport)
 		}
-		clones.of[original] = clone
+		defaultClones.m[original] = clone
 	}
 	return clone
 }
