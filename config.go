@@ -16,7 +16,7 @@ import (
 )
 
 // Config is a gateway config: it tells the gateway how to handle a call, with
-// retries, caching, fallbacks or load balancing. It is a [ConfigSlug], a [ConfigJSON]
+// retries, caching, fallbacks or load balancing. If nil, none is sent. It is a [ConfigSlug], a [ConfigJSON]
 // or a [ConfigObject]. The header is x-portkey-config. Portkey documents configs at
 // https://portkey.ai/docs/api-reference/inference-api/config-object.
 type Config interface {
@@ -28,7 +28,7 @@ type Config interface {
 type ConfigSlug string
 
 // ConfigJSON is a config object as JSON text. Only the gateway checks its contents;
-// decode it into a ConfigObject to check it before. It may contain API keys: it is
+// to check it earlier, decode it into a ConfigObject and call its Validate. It may contain API keys: it is
 // redacted when printed or logged, but not when encoded with encoding/json.
 type ConfigJSON string
 
@@ -206,8 +206,8 @@ func (c ConfigObject) Validate() error {
 }
 
 // plainConfig returns c as one of this package's types, and not as a pointer to
-// one. It returns nil for any other type: one that embeds a Config would print
-// what it holds.
+// one. It returns nil for any other type: one that embeds a Config could be printed
+// with its secrets.
 func plainConfig(c Config) Config {
 	switch c := c.(type) {
 	case ConfigSlug, ConfigJSON, ConfigObject, encodedObject:
@@ -273,7 +273,7 @@ func (c ConfigObject) encode() (headerField, error) {
 		return headerField{}, configError("cannot be encoded: it has a key in Extra that has a field, " +
 			"a value that JSON does not have, or more than 1000 targets")
 	}
-	if hasReplacement(b) {
+	if hasInvalidUTF8(b) {
 		return headerField{}, configError("contains text that is not UTF-8")
 	}
 	var object map[string]any
@@ -293,11 +293,11 @@ func (c ConfigObject) encode() (headerField, error) {
 
 // joinFaults returns the first 20 faults as text.
 func joinFaults(faults []configcheck.Fault) string {
-	const most = 20
+	const limit = 20
 	var text strings.Builder
 	for i, f := range faults {
-		if i == most {
-			fmt.Fprintf(&text, "; and %d more", len(faults)-most)
+		if i == limit {
+			fmt.Fprintf(&text, "; and %d more", len(faults)-limit)
 			break
 		}
 		if i > 0 {
@@ -308,11 +308,11 @@ func joinFaults(faults []configcheck.Fault) string {
 	return text.String()
 }
 
-// invalidUTF8 matches the escape that encoding/json writes for invalid UTF-8. It
-// does not escape a valid U+FFFD.
+// invalidUTF8 matches the escape that encoding/json writes for invalid UTF-8. A valid
+// U+FFFD is not escaped.
 var invalidUTF8 = regexp.MustCompile(`(^|[^\\])(\\\\)*\\ufffd`)
 
-func hasReplacement(b []byte) bool {
+func hasInvalidUTF8(b []byte) bool {
 	return bytes.Contains(b, []byte(`\ufffd`)) && invalidUTF8.Match(b)
 }
 
@@ -342,6 +342,8 @@ func (c ConfigObject) MarshalJSON() ([]byte, error) {
 	return marshalPart(c)
 }
 
+// countTargets subtracts the number of all nested targets from *left. It stops and
+// returns false when that becomes negative.
 func (c *ConfigObject) countTargets(left *int) bool {
 	for i := range c.Targets {
 		if *left--; *left < 0 || !c.Targets[i].countTargets(left) {
@@ -362,7 +364,7 @@ func (c *ConfigObject) UnmarshalJSON(b []byte) error {
 // MarshalJSON encodes s, including Extra.
 func (s Strategy) MarshalJSON() ([]byte, error) { return marshalPart(s) }
 
-// UnmarshalJSON decodes like that of ConfigObject.
+// UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
 func (s *Strategy) UnmarshalJSON(b []byte) error {
 	*s = Strategy{}
 	return unmarshalPart(b, s, &s.Extra)
@@ -371,7 +373,7 @@ func (s *Strategy) UnmarshalJSON(b []byte) error {
 // MarshalJSON encodes c, including Extra.
 func (c Condition) MarshalJSON() ([]byte, error) { return marshalPart(c) }
 
-// UnmarshalJSON decodes like that of ConfigObject.
+// UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
 func (c *Condition) UnmarshalJSON(b []byte) error {
 	*c = Condition{}
 	return unmarshalPart(b, c, &c.Extra)
@@ -380,7 +382,7 @@ func (c *Condition) UnmarshalJSON(b []byte) error {
 // MarshalJSON encodes c, including Extra.
 func (c Cache) MarshalJSON() ([]byte, error) { return marshalPart(c) }
 
-// UnmarshalJSON decodes like that of ConfigObject.
+// UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
 func (c *Cache) UnmarshalJSON(b []byte) error {
 	*c = Cache{}
 	return unmarshalPart(b, c, &c.Extra)
@@ -389,7 +391,7 @@ func (c *Cache) UnmarshalJSON(b []byte) error {
 // MarshalJSON encodes r, including Extra.
 func (r Retry) MarshalJSON() ([]byte, error) { return marshalPart(r) }
 
-// UnmarshalJSON decodes like that of ConfigObject.
+// UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
 func (r *Retry) UnmarshalJSON(b []byte) error {
 	*r = Retry{}
 	return unmarshalPart(b, r, &r.Extra)
@@ -398,13 +400,13 @@ func (r *Retry) UnmarshalJSON(b []byte) error {
 // MarshalJSON encodes c, including Extra.
 func (c CircuitBreaker) MarshalJSON() ([]byte, error) { return marshalPart(c) }
 
-// UnmarshalJSON decodes like that of ConfigObject.
+// UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
 func (c *CircuitBreaker) UnmarshalJSON(b []byte) error {
 	*c = CircuitBreaker{}
 	return unmarshalPart(b, c, &c.Extra)
 }
 
-// A part is a struct of a config. Its Extra is part of its JSON.
+// A part is one of the structs that a config consists of. Its JSON includes Extra.
 type part interface{ extra() map[string]any }
 
 func (c ConfigObject) extra() map[string]any   { return c.Extra }
@@ -466,9 +468,9 @@ func objectsOf[P part](parts []P) (objects []map[string]any, err error) {
 	return objects, nil
 }
 
-// unmarshalPart decodes b into the fields of a part. Into *extra it decodes
-// what the fields would not encode to the same JSON again: unknown keys, zero
-// values and values of another type.
+// unmarshalPart decodes b into the fields of a part. It decodes a key into *extra if
+// no field would encode its value to the same JSON again: the key is unknown, or the
+// value is zero or of another type.
 func unmarshalPart(b []byte, v any, extra *map[string]any) error {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(b, &object); err != nil || object == nil {
@@ -478,14 +480,14 @@ func unmarshalPart(b []byte, v any, extra *map[string]any) error {
 	fields := jsonFields(value.Type())
 	for key, raw := range object {
 		var decoded any
-		if err := decodeNumbers(raw, &decoded); err != nil {
+		if err := unmarshalUseNumber(raw, &decoded); err != nil {
 			return err
 		}
 		if i := slices.IndexFunc(fields, func(f jsonField) bool { return f.key == key }); i >= 0 {
 			f := value.Field(fields[i].index)
 			// If raw has a key twice, the last one counts: the field must not see the first.
 			unique, err := json.Marshal(decoded)
-			if err == nil && decodeNumbers(unique, f.Addr().Interface()) == nil && !f.IsZero() && encodesTo(f, unique) {
+			if err == nil && unmarshalUseNumber(unique, f.Addr().Interface()) == nil && !f.IsZero() && encodesTo(f, unique) {
 				continue
 			}
 			f.SetZero()
@@ -498,8 +500,8 @@ func unmarshalPart(b []byte, v any, extra *map[string]any) error {
 	return nil
 }
 
-// encodesTo reports whether a field encodes to the same JSON value as raw. A list
-// of strings does not, for example, if raw contains null.
+// encodesTo reports whether a field encodes to the same JSON value as raw. For example,
+// a list of strings does not if raw contains null.
 func encodesTo(f reflect.Value, raw []byte) bool {
 	b, err := json.Marshal(f.Interface())
 	var encoded, want any
@@ -507,8 +509,8 @@ func encodesTo(f reflect.Value, raw []byte) bool {
 		reflect.DeepEqual(encoded, want)
 }
 
-// decodeNumbers is json.Unmarshal, except that it decodes numbers to json.Number.
-func decodeNumbers(b []byte, v any) error {
+// unmarshalUseNumber is json.Unmarshal, except that it decodes numbers to json.Number.
+func unmarshalUseNumber(b []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	return d.Decode(v)

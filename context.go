@@ -70,8 +70,8 @@ func WithHeaders(ctx context.Context, h Headers) context.Context {
 	return ctx
 }
 
-// HeadersFromContext returns the merged values of all With functions up to ctx. It
-// shares no memory with the context.
+// HeadersFromContext returns the headers that [WithHeaders], [WithMetadata] and
+// [WithTrace] have set in ctx, merged. The caller may change the result.
 func HeadersFromContext(ctx context.Context) Headers {
 	c := callFrom(ctx)
 	var chain []*arguments // innermost first
@@ -95,10 +95,11 @@ func HeadersFromContext(ctx context.Context) Headers {
 	return h
 }
 
-// WithResponseInfo returns a context for whose call the Transport sets *info to what
-// the gateway reports in its response headers: some clients do not show those. *info
-// is set before RoundTrip returns, at each attempt of a client that retries, and to
-// zero if the attempt had no response. Concurrent calls need one info each. A nil info
+// WithResponseInfo returns a context with which the Transport stores in *info what the
+// gateway reports in its response headers, because some clients do not expose them.
+// *info is set before RoundTrip returns, at each attempt of a client that retries, and
+// to zero if the attempt had no response. It is not changed if the request is refused
+// or does not go to the gateway. Concurrent calls need one info each. A nil info
 // disables the one of ctx.
 func WithResponseInfo(ctx context.Context, info *ResponseInfo) context.Context {
 	ctx, c := derive(ctx)
@@ -115,15 +116,15 @@ type call struct {
 	err       error // of the first value that cannot be sent
 }
 
-// arguments are the argument of one WithHeaders, as a copy, and of those around it.
+// arguments is a linked list of copies of the arguments of WithHeaders, innermost
+// first.
 type arguments struct {
 	headers Headers
 	outer   *arguments
 }
 
-// A callContext is a context with a call. The call is behind a pointer because fmt,
-// given a wrong verb, prints what the context points to, but follows no pointers
-// inside.
+// A callContext is a context with a call. The call is behind a pointer for the same
+// reason as the settings of a Transport.
 type callContext struct {
 	context.Context
 	call *call
@@ -151,8 +152,8 @@ func derive(ctx context.Context) (context.Context, *call) {
 	return &both.ctx, &both.call
 }
 
-// recordResponse tells the caller what the gateway reported about the call. A nil
-// resp is that of a call that failed.
+// recordResponse sets the caller's ResponseInfo, if there is one. resp is nil if the
+// base returned no response.
 func (c *call) recordResponse(resp *http.Response) {
 	if c.info == nil {
 		return
@@ -163,6 +164,7 @@ func (c *call) recordResponse(resp *http.Response) {
 	}
 }
 
+// fail makes the calls with this context fail with err. The first err counts.
 func (c *call) fail(err error) {
 	if c.err == nil {
 		c.err = err
@@ -176,7 +178,7 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// Format prints no headers, as the standard library's contexts print no values.
+// Format prints the parent context and no headers.
 func (c *callContext) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%v.WithPortkey", c.Context) }
 
 // newTraceID returns a random UUID, like uuid.NewString, with one allocation instead

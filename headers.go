@@ -11,7 +11,7 @@ import "time"
 //
 // Values must be printable ASCII without spaces at either end: the gateway decodes
 // headers as Latin-1. Other characters are allowed in Metadata and in a Config,
-// where they are escaped. A value that cannot be sent is a [*HeaderError].
+// where they are escaped. A value that cannot be sent causes a [*HeaderError].
 //
 // Headers contains secrets. When it is printed with fmt, logged with log/slog or
 // encoded with encoding/json, it shows its headers, with secret values redacted.
@@ -58,8 +58,8 @@ type Headers struct {
 	// traceparent header, the default is that header's parent-id.
 	ParentSpanID string `header:"x-portkey-parent-span-id"`
 
-	// Metadata is what Portkey's logs can be filtered by, and what the conditions of
-	// a config can compare. It is sent as a JSON object.
+	// Metadata labels the call: Portkey's logs can be filtered by it, and conditions of
+	// a config can compare it. It is sent as a JSON object.
 	Metadata Metadata `header:"x-portkey-metadata"`
 
 	// CacheForceRefresh makes the gateway call the provider and cache the new
@@ -71,8 +71,8 @@ type Headers struct {
 	CacheNamespace string `header:"x-portkey-cache-namespace"`
 
 	// RequestTimeout is how long the gateway waits for the provider's response to
-	// begin; then it responds with status 408. It is rounded up to milliseconds, of
-	// which the maximum is 1<<31-1.
+	// begin; then it responds with status 408. It is rounded up to milliseconds. The
+	// maximum is 1<<31-1 of them.
 	RequestTimeout time.Duration `header:"x-portkey-request-timeout"`
 
 	// StrictOpenAICompliance, if false, allows responses with fields that OpenAI does
@@ -93,8 +93,8 @@ type Headers struct {
 	// Beta are the version strings of beta features of the gateway.
 	Beta []string `header:"x-portkey-beta"`
 
-	// NitroMode makes the hosted gateway skip what costs time: retries, guardrails
-	// and the parameters of the config.
+	// NitroMode makes the hosted gateway skip retries, guardrails and the parameters of
+	// the config, to save time.
 	NitroMode *bool `header:"x-portkey-nitro-mode"`
 
 	// FetchIntegratedModels makes GET /v1/models list the models of the workspace's
@@ -123,7 +123,7 @@ type Headers struct {
 	Snowflake   Snowflake
 	BytePlus    BytePlus
 
-	// Extra contains further headers, by their full names in any spelling
+	// Extra contains further headers, by their full names in upper or lower case
 	// ("X-Tenant"). It may contain a header that has a field if the field is not set.
 	// An empty value is not sent. Headers that net/http writes (Host,
 	// Content-Length, ...) are refused. Values are redacted when printed.
@@ -329,7 +329,7 @@ type WorkersAI struct {
 
 // HuggingFace holds the parameters of provider huggingface.
 type HuggingFace struct {
-	// BaseURL replaces the gateway's base URL for the provider.
+	// BaseURL is the provider's base URL, in place of the gateway's default.
 	BaseURL string `header:"x-portkey-huggingface-base-url"`
 }
 
@@ -359,8 +359,8 @@ type BytePlus struct {
 	Region string `header:"x-portkey-byteplus-region"`
 }
 
-// Metadata is sent as x-portkey-metadata: strings, of which a value has at most 128
-// characters. Portkey gives a meaning to the keys _user, _prompt, _organisation and
+// Metadata is sent as x-portkey-metadata. A value has at most 128 characters. Portkey
+// gives a meaning to the keys _user, _prompt, _organisation and
 // _environment. Metadata is logged and printed: it is not for secrets.
 type Metadata map[string]string
 
@@ -376,7 +376,7 @@ type HeaderError struct {
 }
 
 // Error names the header and the reason. The text contains "invalid header", by
-// which go-retryablehttp recognizes an error that a retry would meet again.
+// which go-retryablehttp recognizes an error that must not be retried.
 func (e *HeaderError) Error() string {
 	return "portkey: invalid header " + e.Name + ": " + e.Reason
 }

@@ -23,8 +23,8 @@ import (
 // whether to retry, and [RetryBackoff] how long to wait: 500ms to 8s. If all attempts
 // fail, the caller gets the last response, or the last error, unchanged. The caller may
 // change Client and its fields before the first request. Client.Logger is nil; a
-// *slog.Logger can be used. Its lines contain the URL of the attempt, with the query,
-// and no headers.
+// *slog.Logger can be used. Its lines contain the URL of the attempt, including the
+// query, but no headers. Some clients send an API key in the query.
 //
 // A POST whose connection broke is sent again, even though the provider may have
 // processed the first attempt: an LLM call may be billed twice. If an SDK retries as
@@ -73,7 +73,7 @@ func RetryPolicy(ctx context.Context, resp *http.Response, err error) (bool, err
 		retry, _ := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
 		return retry && !isPermanent(err), nil
 	}
-	if resp.StatusCode < 400 || anyKey(resp.Header, marksGateway) {
+	if resp.StatusCode < 400 || anyKey(resp.Header, isGatewayHeader) {
 		return false, nil
 	}
 	switch resp.Header.Get("X-Should-Retry") {
@@ -91,9 +91,9 @@ func RetryPolicy(ctx context.Context, resp *http.Response, err error) (bool, err
 	return resp.StatusCode >= 500, nil
 }
 
-// marksGateway reports whether a response header shows that the gateway has handled
+// isGatewayHeader reports whether a response header shows that the gateway has handled
 // the call.
-func marksGateway(key string) bool {
+func isGatewayHeader(key string) bool {
 	switch http.CanonicalHeaderKey(key) {
 	case keyTraceID, "X-Portkey-Request-Id", "X-Portkey-Gateway-Exception":
 		return true
@@ -208,7 +208,7 @@ func (r *retryAdapter) RoundTrip(req *http.Request) (*http.Response, error) {
 		if req.GetBody == nil {
 			client.CheckRetry = neverRetry
 		}
-		attempts.SetBody(attemptBodies(req)) // returns only errors of the function
+		attempts.SetBody(attemptBodies(req)) // no error: that would be one of its first call
 		out.ContentLength, out.GetBody = req.ContentLength, req.GetBody
 	}
 	resp, err := client.Do(attempts)
@@ -224,14 +224,14 @@ func (r *retryAdapter) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, err
 }
 
-// attemptBodies returns a function that returns the body of each attempt: req.Body
-// for the first, and a new one for each retry.
+// attemptBodies returns a function that returns req.Body for the first attempt, and a
+// new body for each retry. SetBody calls it before the first attempt.
 func attemptBodies(req *http.Request) retryablehttp.ReaderFunc {
 	calls := 0
 	return func() (io.Reader, error) {
 		switch calls++; calls {
 		case 1:
-			return http.NoBody, nil // SetBody measures the length, which is known
+			return http.NoBody, nil // for SetBody, which only determines the length
 		case 2:
 			return req.Body, nil
 		}
@@ -240,8 +240,8 @@ func attemptBodies(req *http.Request) retryablehttp.ReaderFunc {
 }
 
 // clientForCall returns a copy of the client that returns redirects and cannot close
-// idle connections: it would close them whenever a call fails, and with them the
-// connections, and sometimes the responses, of other calls.
+// idle connections. go-retryablehttp closes them whenever a call fails, which affects
+// other calls that share them.
 func (r *retryAdapter) clientForCall() *retryablehttp.Client {
 	hc := r.currentClient()
 	hc.Transport = onlyRoundTrip{hc.Transport}
@@ -261,7 +261,8 @@ func (r *retryAdapter) clientForCall() *retryablehttp.Client {
 	}
 }
 
-// currentClient returns a copy of the http.Client that the user has set by now.
+// currentClient returns a copy of the http.Client, with a Transport. The user may have
+// set either after NewTransport.
 func (r *retryAdapter) currentClient() http.Client {
 	hc := *cmp.Or(r.client.HTTPClient, r.httpClient)
 	if hc.Transport == nil {
@@ -275,12 +276,14 @@ func (r *retryAdapter) CloseIdleConnections() {
 	hc.CloseIdleConnections()
 }
 
+// onlyRoundTrip hides all other methods of a RoundTripper, such as
+// CloseIdleConnections.
 type onlyRoundTrip struct{ http.RoundTripper }
 
 func neverRetry(context.Context, *http.Response, error) (bool, error) { return false, nil }
 
-// returnRedirect is a CheckRedirect that returns redirects to the caller. net/http has
-// opened a body for the next request, which is not sent.
+// returnRedirect is a CheckRedirect that returns redirects to the caller. It closes the
+// body that net/http has opened for the next request, which is not sent.
 func returnRedirect(req *http.Request, _ []*http.Request) error {
 	if req.Body != nil {
 		req.Body.Close()
