@@ -44,7 +44,7 @@ var nodeParams = []nodeParam{
 	textParam("provider", func(h *portkey.Headers) *string { return &h.Provider }, "openai", "@openai-prod", "azure-openai"),
 	textParam("traceID", func(h *portkey.Headers) *string { return &h.TraceID }),
 	metadataParam("metadata"),
-	textParam("Authorization", func(h *portkey.Headers) *string { return &h.Authorization }, "Bearer sk-1", "sk-2", "Basic dTpw"),
+	textParam("Authorization", func(h *portkey.Headers) *string { return &h.Authorization }, "Bearer sk-1", "Bearer sk-2", "Basic dTpw"),
 	flagParam("cacheForceRefresh", func(h *portkey.Headers) **bool { return &h.CacheForceRefresh }),
 	flagParam("debug", func(h *portkey.Headers) **bool { return &h.Debug }),
 	{name: "customHost", values: texts(func(h *portkey.Headers) *string { return &h.CustomHost },

@@ -120,7 +120,7 @@ func redirected(t *testing.T, name string, status int, origin string,
 	t.Cleanup(base.CloseIdleConnections)
 
 	err := call(bounded(t), connect(t, base, portkey.Options{BaseURL: "http://gw.example/v1", Headers: portkey.Headers{
-		APIKey: leak, Authorization: leak, Metadata: portkey.Metadata{"who": leak},
+		APIKey: leak, Authorization: "Bearer " + leak, Metadata: portkey.Metadata{"who": leak},
 	}}))
 	atGateway, away := gw.requests(), elsewhere.requests()
 	if len(atGateway) == 0 || atGateway[0].Header.Get("X-Portkey-Api-Key") != leak {
