@@ -23,7 +23,7 @@ type headerBuilder struct {
 
 	clientCredentials     credentials // from the request
 	configuredCredentials credentials // from its context or from Options
-	traceparent           string      // of the request
+	traceparents          []string    // of the request, in all spellings
 
 	// portkeyHasCredential reports whether Portkey certainly uses a credential of
 	// its own. Then the client's is not sent.
@@ -138,8 +138,8 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, lev
 			toMerge = append(toMerge, headerSpelling{canonical, key, values})
 			continue
 		}
-		if canonical == keyTraceparent && len(values) == 1 {
-			b.traceparent = values[0]
+		if canonical == keyTraceparent {
+			b.traceparents = append(b.traceparents, values...)
 		}
 		if i := credentialIndex(key); i >= 0 {
 			b.clientCredentials[i] = values[0]
@@ -426,7 +426,7 @@ func setQuery(query, key, value string) string {
 // whose parent-id then becomes the parent span ID, or else the result of newTraceID.
 func (b *headerBuilder) addTraceID(id string, newTraceID func() string) error {
 	if id == "" {
-		trace, parent := parseTraceparent(b.traceparent)
+		trace, parent := parseTraceparent(b.traceparents)
 		if trace != "" && !b.has(keyParentSpan) {
 			b.setNonEmpty(keyParentSpan, parent)
 		}
@@ -480,12 +480,12 @@ func listContains(list, name string) bool {
 }
 
 // parseTraceparent returns the trace-id and the parent-id of a W3C traceparent
-// header, or "" if it is invalid.
-func parseTraceparent(text string) (trace, parent string) {
-	if text == "" { // the usual case, without the allocation of Split
+// header, or "" if it is invalid or has more than one value.
+func parseTraceparent(values []string) (trace, parent string) {
+	if len(values) != 1 {
 		return "", ""
 	}
-	p := strings.Split(text, "-")
+	p := strings.Split(values[0], "-")
 	if len(p) < 4 || !isHex(p[0], 2) || !isHex(p[1], 32) || !isHex(p[2], 16) || !isHex(p[3], 2) ||
 		p[0] == "ff" || p[0] == "00" && len(p) > 4 ||
 		strings.Trim(p[1], "0") == "" || strings.Trim(p[2], "0") == "" {

@@ -1180,3 +1180,45 @@ func checkReceivedValues(t *testing.T, key, name, value string, got []string) {
 func listItems(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
+
+// The order of a map must not decide what is sent.
+func TestTheSameRequestIsSentAsTheSameBytes(t *testing.T) {
+	t.Parallel()
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	reqHeader := http.Header{
+		"X-Portkey-Forward-Headers": {"A"}, "x-portkey-forward-headers": {"B"}, "X-PORTKEY-FORWARD-HEADERS": {"C"},
+		"Traceparent": {parent}, "traceparent": {strings.Replace(parent, "0af7", "1bf8", 1)},
+	}
+	var first string
+	for range 50 {
+		base := new(recorder)
+		tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example", NewTraceID: func(context.Context) string { return "made" }})
+		req := newRequest(t, t.Context(), "GET", openAIChat, "")
+		req.Header = reqHeader.Clone()
+		if _, err := tr.RoundTrip(req); err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(base.last(t).Header)
+		if first == "" {
+			first = got
+		}
+		if got != first {
+			t.Fatalf("got %s, want %s as before", got, first)
+		}
+	}
+	if want := "X-Portkey-Forward-Headers:[C,A,B]"; !strings.Contains(first, want) || !strings.Contains(first, "X-Portkey-Trace-Id:[made]") {
+		t.Errorf("got %s, want %s and the trace ID made", first, want)
+	}
+}
+
+func TestHugeRetryCountIsParsedAsZero(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"99999999999999999999", "x", ""} {
+		t.Run(text, func(t *testing.T) {
+			h := http.Header{"X-Portkey-Retry-Attempt-Count": {text}}
+			if got := portkey.ParseResponse(h).RetryAttempts; got != 0 {
+				t.Errorf("got %d, want 0", got)
+			}
+		})
+	}
+}

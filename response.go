@@ -43,7 +43,10 @@ const (
 // ParseResponse returns the ResponseInfo in the headers of a response. An invalid
 // retry count is parsed as 0.
 func ParseResponse(h http.Header) ResponseInfo {
-	attempts, _ := strconv.Atoi(h.Get("X-Portkey-Retry-Attempt-Count"))
+	attempts, err := strconv.Atoi(h.Get("X-Portkey-Retry-Attempt-Count"))
+	if err != nil {
+		attempts = 0 // also if it is too large
+	}
 	return ResponseInfo{
 		TraceID:          h.Get("X-Portkey-Trace-Id"),
 		Provider:         h.Get("X-Portkey-Provider"),

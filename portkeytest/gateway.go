@@ -165,7 +165,7 @@ func (g *Gateway) Requests() []Request {
 //
 //   - The path is relative to the Gateway's URL.
 //   - X-Portkey-Provider is the provider that the gateway selected. If the config has an API key for that provider,
-//     Authorization contains that key.
+//     Authorization contains that key, except that on proxied endpoints the client's Authorization takes precedence.
 //   - HEAD becomes GET. A request without a Content-Type has no body.
 //
 // It is called once for every call to the provider, which includes retries and each target of a fallback, but not for

@@ -196,6 +196,32 @@ func TestRequestThatTheProviderReceives(t *testing.T) {
 	}
 }
 
+// A config's key must not hide that a proxied endpoint sends the client's credential.
+func TestCredentialThatTheProviderReceives(t *testing.T) {
+	t.Parallel()
+	const config = `{"provider":"openai","api_key":"config"}`
+	for _, tt := range []struct{ name, path, client, want string }{
+		{"translated endpoint", "/chat/completions", "Bearer client", "Bearer config"},
+		{"proxied endpoint", "/rerank", "Bearer client", "Bearer client"},
+		{"proxied endpoint, no client credential", "/rerank", "", "Bearer config"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			gw := portkeytest.NewGateway(t)
+			received := make(chan string, 1)
+			gw.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				received <- r.Header.Get("Authorization")
+			}))
+			h := http.Header{"X-Portkey-Config": {config}, "Content-Type": {"application/json"}}
+			if tt.client != "" {
+				h.Set("Authorization", tt.client)
+			}
+			send(t, gw, "POST", tt.path, h, `{}`)
+			checkEqual(t, "Authorization", <-received, tt.want)
+		})
+	}
+}
+
 func TestStreamsAreNotBuffered(t *testing.T) {
 	t.Parallel()
 	gw := portkeytest.NewGateway(t)
