@@ -315,9 +315,9 @@ func ExampleRetryBackoff() {
 }
 
 // Remove credentials from a header before logging it.
-func ExampleSensitiveHeaders() {
+func ExampleSecretHeaders() {
 	header := http.Header{"X-Portkey-Api-Key": {"pk-secret"}, "X-Portkey-Trace-Id": {"checkout-42"}}
-	for _, name := range portkey.SensitiveHeaders() {
+	for _, name := range portkey.SecretHeaders() {
 		header.Del(name)
 	}
 	fmt.Println(header)

@@ -88,6 +88,7 @@ type Headers struct {
 	ForwardHeaders []string `header:"x-portkey-forward-headers"`
 
 	// SensitiveHeaders are the names of headers whose values Portkey masks in its logs.
+	// The function SecretHeaders is for logs of your own.
 	SensitiveHeaders []string `header:"x-portkey-sensitive-headers"`
 
 	// Beta are the version strings of beta features of the gateway.

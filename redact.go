@@ -15,11 +15,12 @@ import (
 	"github.com/portkey-go/portkey/internal/providers"
 )
 
-// SensitiveHeaders returns the canonical keys of all headers whose values are
-// secret, for redaction elsewhere: in the log of a proxy, or by otelhttptrace's
+// SecretHeaders returns the canonical keys of all headers whose values are secret,
+// for redaction elsewhere: in the log of a proxy, or by otelhttptrace's
 // WithRedactedHeaders. x-portkey-config is one of them, because a config object may
-// contain keys. The caller may change the slice.
-func SensitiveHeaders() []string {
+// contain keys. Headers.SensitiveHeaders is not related: it tells Portkey what to
+// mask in its logs. The caller may change the slice.
+func SecretHeaders() []string {
 	return slices.Sorted(maps.Keys(secretKeys))
 }
 

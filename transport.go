@@ -127,7 +127,7 @@ type Upstream struct {
 // The Transport cannot keep these promises for other RoundTrippers: a base that
 // follows redirects takes the headers along. Response.Request is the request that
 // was sent, as in net/http, with its headers: do not log the headers that
-// [SensitiveHeaders] lists.
+// [SecretHeaders] lists.
 //
 // # Precedence
 //

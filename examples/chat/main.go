@@ -132,7 +132,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	fmt.Fprintf(out, "\nsent to %s:\n", sent.url)
 	for _, name := range sent.names() {
 		value := sent.header.Get(name)
-		if slices.Contains(portkey.SensitiveHeaders(), name) {
+		if slices.Contains(portkey.SecretHeaders(), name) {
 			value = "[redacted]"
 		}
 		fmt.Fprintf(out, "  %s: %s\n", strings.ToLower(name), value)
