@@ -21,10 +21,12 @@ import (
 //
 // A call makes up to three attempts, all with the same trace ID. [RetryPolicy] decides
 // whether to retry, and [RetryBackoff] how long to wait: 500ms to 8s. If all attempts
-// fail, the caller gets the last response, or the last error, unchanged. The caller may
-// change Client and its fields before the first request. Client.Logger is nil; a
-// *slog.Logger can be used. Its lines contain the URL of the attempt, including the
-// query, but no headers. Some clients send an API key in the query.
+// fail, the caller gets the last response, or the last error, unchanged. If the context
+// ends while the call waits for its next attempt, the caller gets the context's error:
+// the earlier response is closed by then. The caller may change Client and its fields
+// before the first request. Client.Logger is nil; a *slog.Logger can be used. Its lines
+// contain the URL of the attempt, including the query, but no headers. Some clients send
+// an API key in the query.
 //
 // A POST whose connection broke is sent again, even though the provider may have
 // processed the first attempt: an LLM call may be billed twice. If an SDK retries as
@@ -33,9 +35,16 @@ import (
 //
 // A *retryablehttp.RoundTripper that is given to [NewTransport] or [WrapClient]
 // directly, and not inside another RoundTripper, is used in a way that suits a
-// RoundTripper: a body is replayed by Request.GetBody and not buffered, and without
-// GetBody there is one attempt; redirects are returned; a failed call does not close
-// the idle connections, which other calls share.
+// RoundTripper:
+//
+//   - A body is replayed by Request.GetBody and not buffered. Without GetBody there is
+//     one attempt.
+//   - Redirects are returned.
+//   - Before a retry, at most 4 KiB of the response are read, for at most 100ms, so that
+//     a short response leaves its connection open. Then the response is closed.
+//   - A failed call does not close the idle connections, which other calls share.
+//   - A nil CheckRetry, Backoff or ErrorHandler means [RetryPolicy], [RetryBackoff] or
+//     retryablehttp.PassthroughErrorHandler.
 func NewRetryTransport(base http.RoundTripper) *retryablehttp.RoundTripper {
 	if base == nil {
 		base = defaultBase()
@@ -73,7 +82,7 @@ func RetryPolicy(ctx context.Context, resp *http.Response, err error) (bool, err
 		retry, _ := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
 		return retry && !isPermanent(err), nil
 	}
-	if resp.StatusCode < 400 || anyKey(resp.Header, isGatewayHeader) {
+	if resp == nil || resp.StatusCode < 400 || anyKey(resp.Header, isGatewayHeader) {
 		return false, nil
 	}
 	switch resp.Header.Get("X-Should-Retry") {
@@ -200,23 +209,24 @@ func adaptRetry(base http.RoundTripper) http.RoundTripper {
 }
 
 func (r *retryAdapter) RoundTrip(req *http.Request) (*http.Response, error) {
+	hasBody := req.Body != nil && req.Body != http.NoBody
+	c := &retryCall{req: req, client: r.client, replayable: !hasBody || req.GetBody != nil, openBody: req.Body}
+	defer func() { // also if a hook or GetBody panics
+		if c.openBody != nil {
+			c.openBody.Close()
+		}
+	}()
 	out := *req
 	out.Header = req.Header.Clone() // hooks of the client may change it
 	attempts := &retryablehttp.Request{Request: &out}
-	client := r.clientForCall()
-	if req.Body != nil && req.Body != http.NoBody {
-		if req.GetBody == nil {
-			client.CheckRetry = neverRetry
-		}
-		attempts.SetBody(attemptBodies(req)) // no error: that would be one of its first call
+	if hasBody {
+		attempts.SetBody(c.nextBody) // returns only errors of the function
 		out.ContentLength, out.GetBody = req.ContentLength, req.GetBody
 	}
-	resp, err := client.Do(attempts)
+	resp, err := r.clientFor(c).Do(attempts)
 	if err == nil {
+		c.openBody = nil
 		return resp, nil
-	}
-	if resp != nil && resp.Body != nil {
-		resp.Body.Close()
 	}
 	if wrapped, ok := err.(*url.Error); ok {
 		err = wrapped.Err // the error of the base
@@ -224,40 +234,127 @@ func (r *retryAdapter) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, err
 }
 
-// attemptBodies returns a function that returns req.Body for the first attempt, and a
-// new body for each retry. SetBody calls it before the first attempt.
-func attemptBodies(req *http.Request) retryablehttp.ReaderFunc {
-	calls := 0
-	return func() (io.Reader, error) {
-		switch calls++; calls {
-		case 1:
-			return http.NoBody, nil // for SetBody, which only determines the length
-		case 2:
-			return req.Body, nil
-		}
-		return req.GetBody()
-	}
-}
-
-// clientForCall returns a copy of the client that returns redirects and cannot close
+// clientFor returns a copy of the client for c, which returns redirects and cannot close
 // idle connections. go-retryablehttp closes them whenever a call fails, which affects
 // other calls that share them.
-func (r *retryAdapter) clientForCall() *retryablehttp.Client {
+func (r *retryAdapter) clientFor(c *retryCall) *retryablehttp.Client {
 	hc := r.currentClient()
-	hc.Transport = onlyRoundTrip{hc.Transport}
+	c.base = hc.Transport
+	hc.Transport = onlyRoundTrip(c.send)
 	hc.CheckRedirect = returnRedirect
-	return &retryablehttp.Client{
+	client := &retryablehttp.Client{
 		HTTPClient:      &hc,
 		Logger:          r.client.Logger,
 		RetryWaitMin:    r.client.RetryWaitMin,
 		RetryWaitMax:    r.client.RetryWaitMax,
 		RetryMax:        r.client.RetryMax,
 		RequestLogHook:  r.client.RequestLogHook,
-		ResponseLogHook: r.client.ResponseLogHook,
-		CheckRetry:      r.client.CheckRetry,
+		ResponseLogHook: c.logAndDrain,
+		CheckRetry:      c.checkRetry,
 		Backoff:         r.client.Backoff,
 		ErrorHandler:    r.client.ErrorHandler,
 		PrepareRetry:    r.client.PrepareRetry,
+	}
+	if client.Backoff == nil {
+		client.Backoff = RetryBackoff
+	}
+	if client.ErrorHandler == nil {
+		client.ErrorHandler = retryablehttp.PassthroughErrorHandler
+	}
+	return client
+}
+
+// A retryCall is one call of a retryAdapter.
+type retryCall struct {
+	req        *http.Request
+	client     *retryablehttp.Client // the user's
+	base       http.RoundTripper
+	replayable bool // the request has no body, or one that GetBody can open again
+
+	bodies    int  // calls of nextBody
+	attempts  int  // attempts that have ended
+	willRetry bool // another attempt follows
+
+	// openBody is the body to close if the call fails: the request's until the base has
+	// it, then the response's.
+	openBody io.ReadCloser
+}
+
+// nextBody returns the body of each attempt: req.Body for the first, and a new one for
+// each retry.
+func (c *retryCall) nextBody() (io.Reader, error) {
+	switch c.bodies++; c.bodies {
+	case 1:
+		return http.NoBody, nil // SetBody measures the length, which is known
+	case 2:
+		return c.req.Body, nil
+	}
+	body, err := c.req.GetBody()
+	if err == nil && body == nil {
+		err = errors.New("portkey: Request.GetBody returned no body and no error: " +
+			"set it to nil if the body cannot be reopened")
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.openBody = body
+	return body, nil
+}
+
+func (c *retryCall) send(req *http.Request) (*http.Response, error) {
+	c.openBody = nil // from here on, the base closes it
+	resp, err := c.base.RoundTrip(req)
+	if resp != nil {
+		c.openBody = resp.Body
+	}
+	return resp, err
+}
+
+func (c *retryCall) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	c.attempts++
+	c.willRetry = false
+	if !c.replayable {
+		return false, nil
+	}
+	policy := c.client.CheckRetry
+	if policy == nil {
+		policy = RetryPolicy
+	}
+	retry, err := policy(ctx, resp, err)
+	c.willRetry = retry && c.attempts <= c.client.RetryMax
+	return retry, err
+}
+
+// logAndDrain is a ResponseLogHook, the last hook before retryablehttp drains a
+// response, which it does without a time limit.
+func (c *retryCall) logAndDrain(logger retryablehttp.Logger, resp *http.Response) {
+	if c.client.ResponseLogHook != nil {
+		c.client.ResponseLogHook(logger, resp)
+	}
+	if c.willRetry {
+		drain(c.req.Context(), resp.Body)
+		c.openBody, resp.Body = nil, http.NoBody
+	}
+}
+
+// drain reads up to 4 KiB of body within 100 ms, so that a short response leaves its
+// connection open for the next attempt, and closes body.
+func drain(ctx context.Context, body io.ReadCloser) {
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	done := make(chan any, 1)
+	go func() {
+		defer func() { done <- recover() }()
+		io.CopyN(io.Discard, body, 4<<10)
+	}()
+	select {
+	case panicked := <-done:
+		if panicked != nil {
+			panic(panicked) // where the caller can recover
+		}
+		body.Close()
+	case <-ctx.Done():
+		go body.Close() // usually ends the Read, but may wait for it
 	}
 }
 
@@ -276,11 +373,10 @@ func (r *retryAdapter) CloseIdleConnections() {
 	hc.CloseIdleConnections()
 }
 
-// onlyRoundTrip hides all other methods of a RoundTripper, such as
-// CloseIdleConnections.
-type onlyRoundTrip struct{ http.RoundTripper }
+// onlyRoundTrip is a RoundTripper without CloseIdleConnections.
+type onlyRoundTrip func(*http.Request) (*http.Response, error)
 
-func neverRetry(context.Context, *http.Response, error) (bool, error) { return false, nil }
+func (f onlyRoundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // returnRedirect is a CheckRedirect that returns redirects to the caller. It closes the
 // body that net/http has opened for the next request, which is not sent.

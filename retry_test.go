@@ -413,6 +413,13 @@ func TestRetryPolicyDoesNotRetryAfterTheContextEnded(t *testing.T) {
 	}
 }
 
+func TestRetryPolicyWithoutAResponse(t *testing.T) {
+	t.Parallel()
+	if got, err := portkey.RetryPolicy(t.Context(), nil, nil); got || err != nil {
+		t.Errorf("got %t, %v, want false, nil", got, err)
+	}
+}
+
 // An opaqueError hides the text of the error that it wraps.
 type opaqueError struct{ error }
 
@@ -906,6 +913,321 @@ func TestRetryReturnsAnUpgradedConnection(t *testing.T) {
 	io.WriteString(conn, "ping")
 	if got, err := io.ReadAll(conn); string(got) != "ping" || err != nil {
 		t.Errorf("got %q, %v, want the echo", got, err)
+	}
+}
+
+// A stalledBody never returns from Read, not even when it is closed, until the test
+// has ended.
+type stalledBody struct {
+	*countingBody
+	read chan struct{} // closed by the first Read
+}
+
+func newStalledBody(t *testing.T) stalledBody {
+	b := stalledBody{newCountingBody(), make(chan struct{})}
+	var once sync.Once
+	b.Reader = readerFunc(func([]byte) (int, error) {
+		once.Do(func() { close(b.read) })
+		<-t.Context().Done()
+		return 0, io.EOF
+	})
+	return b
+}
+
+// newRetryBase returns a base that answers 503 with each of the bodies, and then 200.
+func newRetryBase(bodies ...io.ReadCloser) *recorder {
+	base := new(recorder)
+	base.respond = func(r *http.Request) (*http.Response, error) {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		if i := len(base.all()) - 1; i < len(bodies) {
+			return &http.Response{StatusCode: 503, Body: bodies[i]}, nil
+		}
+		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+	}
+	return base
+}
+
+func TestResponseWithAStalledBodyIsRetried(t *testing.T) {
+	t.Parallel()
+	t.Run("connection", func(t *testing.T) {
+		var n atomic.Int32
+		connectionClosed := make(chan bool, 1)
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if n.Add(1) > 1 {
+				return
+			}
+			w.WriteHeader(503)
+			io.WriteString(w, "too busy")
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+			connectionClosed <- true
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		resp, _ := do(t, newRetryClient(t, newRetryTransport(nil), s.URL), newPost(t, ctx))
+		if resp.StatusCode != 200 {
+			t.Errorf("got %d, want the second response", resp.StatusCode)
+		}
+		receive(t, connectionClosed, "the connection of the stalled response was not closed")
+	})
+	t.Run("Read that Close does not end", func(t *testing.T) {
+		stalled := newStalledBody(t)
+		c := newRetryClient(t, newRetryTransport(newRetryBase(stalled)), "http://gw.example")
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		resp, _ := do(t, c, newPost(t, ctx))
+		if resp.StatusCode != 200 {
+			t.Errorf("got %d, want the second response", resp.StatusCode)
+		}
+		checkNoneLeft(t, "open bodies", func() int { return 1 - int(stalled.closed.Load()) })
+	})
+}
+
+func TestRetryReadsAtMost4KiBOfAResponse(t *testing.T) {
+	t.Parallel()
+	long := strings.NewReader(strings.Repeat("x", 1<<20))
+	body := newCountingBody()
+	body.Reader = long
+	c := newRetryClient(t, newRetryTransport(newRetryBase(body)), "http://gw.example")
+	do(t, c, newPost(t, t.Context()))
+	if read := 1<<20 - long.Len(); read != 4<<10 {
+		t.Errorf("got %d bytes read, want 4096", read)
+	}
+	if n := body.closed.Load(); n != 1 {
+		t.Errorf("the body was closed %d times, want 1", n)
+	}
+}
+
+func TestRetryReusesTheConnectionOfAShortResponse(t *testing.T) {
+	t.Parallel()
+	conns := make(map[string]bool) // by the client's address
+	respond := respondInTurn(503, 429, 200)
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		conns[r.RemoteAddr] = true
+		respond(w, r)
+	})
+	do(t, newRetryClient(t, newRetryTransport(nil), s.URL), newPost(t, t.Context()))
+	if len(conns) != 1 {
+		t.Errorf("got %d connections for 3 attempts, want 1", len(conns))
+	}
+}
+
+func TestContextEndsTheReadingOfAResponseToRetry(t *testing.T) {
+	t.Parallel()
+	shortest := time.Hour
+	for range 5 { // a try may take longer on a busy machine
+		stalled := newStalledBody(t)
+		rt := newRetryTransport(newRetryBase(stalled))
+		rt.Client.RetryWaitMin, rt.Client.RetryWaitMax = time.Hour, time.Hour
+		ctx, cancel := context.WithCancel(t.Context())
+		var canceled time.Time
+		go func() {
+			<-stalled.read
+			canceled = time.Now()
+			cancel()
+		}()
+		_, err := newRetryClient(t, rt, "http://gw.example").Do(newPost(t, ctx))
+		shortest = min(shortest, time.Since(canceled))
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v, want context.Canceled", err)
+		}
+	}
+	if shortest > 50*time.Millisecond {
+		t.Errorf("the call ended %v after its context, want at once", shortest)
+	}
+}
+
+func TestLastResponseIsTheOneOfTheBase(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name         string
+		set          func(*retryablehttp.Client)
+		wantAttempts int
+	}{
+		{"defaults", func(*retryablehttp.Client) {}, 3},
+		{"RetryMax 0", func(c *retryablehttp.Client) { c.RetryMax = 0 }, 1},
+		{"RetryMax -1", func(c *retryablehttp.Client) { c.RetryMax = -1 }, 1},
+		{"no CheckRetry", func(c *retryablehttp.Client) { c.CheckRetry = nil }, 3},
+		{"no Backoff", func(c *retryablehttp.Client) { c.Backoff = nil }, 3},
+		{"no ErrorHandler", func(c *retryablehttp.Client) { c.ErrorHandler = nil }, 3},
+		{"zero Client", func(c *retryablehttp.Client) { *c = retryablehttp.Client{HTTPClient: c.HTTPClient} }, 1},
+		{"ErrorHandler", func(c *retryablehttp.Client) {
+			c.ErrorHandler = func(resp *http.Response, _ error, _ int) (*http.Response, error) { return resp, nil }
+		}, 3},
+		{"CheckRetry that refuses", func(c *retryablehttp.Client) {
+			c.CheckRetry = func(context.Context, *http.Response, error) (bool, error) { return false, nil }
+		}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bodies := []io.ReadCloser{newCountingBody(), newCountingBody(), newCountingBody()}
+			last := newStalledBody(t)
+			bodies[tt.wantAttempts-1] = last
+			base := newRetryBase(bodies...)
+			rt := newRetryTransport(base)
+			tt.set(rt.Client)
+			tr := newTransport(t, rt, portkey.Options{BaseURL: "http://gw.example"})
+			resp, err := tr.RoundTrip(newPost(t, t.Context()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(base.all()); n != tt.wantAttempts {
+				t.Errorf("got %d attempts, want %d", n, tt.wantAttempts)
+			}
+			if resp.Body != io.ReadCloser(last) {
+				t.Errorf("got body %T, want the one of the base's last response", resp.Body)
+			}
+			select {
+			case <-last.read:
+				t.Error("the body of the last response was read")
+			default:
+			}
+			if last.closed.Load() != 0 {
+				t.Error("the body of the last response was closed")
+			}
+		})
+	}
+}
+
+func TestResponseLogHookCanReadAResponseToRetry(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, respondInTurn(503, 200))
+	rt := newRetryTransport(nil)
+	var got []string
+	rt.Client.ResponseLogHook = func(_ retryablehttp.Logger, resp *http.Response) {
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got = append(got, string(body))
+	}
+	do(t, newRetryClient(t, rt, s.URL), newPost(t, t.Context()))
+	if want := []string{"response 1", "response 2"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestGetBodyWithoutABodyIsAnError(t *testing.T) {
+	t.Parallel()
+	response := newCountingBody()
+	base := newRetryBase(response)
+	req := newPost(t, t.Context())
+	req.GetBody = func() (io.ReadCloser, error) { return nil, nil }
+	tr := newTransport(t, newRetryTransport(base), portkey.Options{BaseURL: "http://gw.example"})
+	resp, err := tr.RoundTrip(req)
+	if resp != nil || err == nil || !strings.HasPrefix(err.Error(), "portkey: Request.GetBody ") {
+		t.Errorf("got %v, %v, want an error that names Request.GetBody", resp, err)
+	}
+	if n := len(base.all()); n != 1 {
+		t.Errorf("got %d attempts, want 1", n)
+	}
+	if n := response.closed.Load(); n != 1 {
+		t.Errorf("the body of the response was closed %d times, want 1", n)
+	}
+}
+
+func TestPanicDuringARetryClosesAllBodies(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		set  func(*retryablehttp.Client, *http.Request, *countingBody)
+	}{
+		{"GetBody", func(_ *retryablehttp.Client, r *http.Request, _ *countingBody) {
+			r.GetBody = func() (io.ReadCloser, error) { panic("GetBody") }
+		}},
+		{"RequestLogHook", func(c *retryablehttp.Client, _ *http.Request, _ *countingBody) {
+			c.RequestLogHook = func(retryablehttp.Logger, *http.Request, int) { panic("RequestLogHook") }
+		}},
+		{"RequestLogHook of a retry", func(c *retryablehttp.Client, _ *http.Request, _ *countingBody) {
+			c.RequestLogHook = func(_ retryablehttp.Logger, _ *http.Request, retry int) {
+				if retry > 0 {
+					panic("RequestLogHook of a retry")
+				}
+			}
+		}},
+		{"CheckRetry", func(c *retryablehttp.Client, _ *http.Request, _ *countingBody) {
+			c.CheckRetry = func(context.Context, *http.Response, error) (bool, error) { panic("CheckRetry") }
+		}},
+		{"ResponseLogHook", func(c *retryablehttp.Client, _ *http.Request, _ *countingBody) {
+			c.ResponseLogHook = func(retryablehttp.Logger, *http.Response) { panic("ResponseLogHook") }
+		}},
+		{"response body", func(_ *retryablehttp.Client, _ *http.Request, response *countingBody) {
+			response.Reader = readerFunc(func([]byte) (int, error) { panic("response body") })
+		}},
+		{"Backoff", func(c *retryablehttp.Client, _ *http.Request, _ *countingBody) {
+			c.Backoff = func(time.Duration, time.Duration, int, *http.Response) time.Duration { panic("Backoff") }
+		}},
+		{"PrepareRetry", func(c *retryablehttp.Client, _ *http.Request, _ *countingBody) {
+			c.PrepareRetry = func(*http.Request) error { panic("PrepareRetry") }
+		}},
+		{"ErrorHandler", func(c *retryablehttp.Client, _ *http.Request, _ *countingBody) {
+			c.RetryMax = 0
+			c.ErrorHandler = func(*http.Response, error, int) (*http.Response, error) { panic("ErrorHandler") }
+		}},
+		{"Logger of an unsupported type", func(c *retryablehttp.Client, _ *http.Request, _ *countingBody) {
+			c.Logger = "Logger of an unsupported type"
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var opened openedBodies
+			response := newCountingBody()
+			base := newRetryBase(response)
+			rt := newRetryTransport(base)
+			req := newRequest(t, t.Context(), "POST", openAIChat, "")
+			req.Body, _ = opened.open()
+			req.GetBody = opened.open
+			tt.set(rt.Client, req, response)
+			tr := newTransport(t, rt, portkey.Options{BaseURL: "http://gw.example"})
+			func() {
+				defer func() {
+					if p := recover(); p == nil {
+						t.Error("the panic did not reach the caller")
+					}
+				}()
+				tr.RoundTrip(req)
+			}()
+			for i, body := range opened {
+				if n := body.closed.Load(); n != 1 {
+					t.Errorf("request body %d was closed %d times, want 1", i+1, n)
+				}
+			}
+			if n := response.closed.Load(); len(base.all()) > 0 && n != 1 {
+				t.Errorf("the body of the response was closed %d times, want 1", n)
+			}
+		})
+	}
+}
+
+func TestBaseWithoutAResponseUnderRetries(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name       string
+		resp       *http.Response
+		wantStatus int // 0: an error
+	}{
+		{"no response", nil, 0},
+		{"no body", &http.Response{StatusCode: 503}, 503},
+		{"no body, but a length", &http.Response{StatusCode: 503, ContentLength: 1}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			base := &recorder{respond: func(r *http.Request) (*http.Response, error) {
+				r.Body.Close()
+				return tt.resp, nil
+			}}
+			tr := newTransport(t, newRetryTransport(base), portkey.Options{BaseURL: "http://gw.example"})
+			resp, err := tr.RoundTrip(newPost(t, t.Context()))
+			switch {
+			case tt.wantStatus == 0:
+				if resp != nil || err == nil {
+					t.Errorf("got %v, %v, want an error", resp, err)
+				}
+			case err != nil:
+				t.Errorf("got %v, want the response", err)
+			case resp.StatusCode != tt.wantStatus || resp.Body == nil:
+				t.Errorf("got %d with body %v, want %d with an empty body", resp.StatusCode, resp.Body, tt.wantStatus)
+			}
+		})
 	}
 }
 
