@@ -29,7 +29,7 @@ const gatewayURL = "https://gateway.example.com/portkey/v1"
 func manyHeaders() portkey.Options {
 	return portkey.Options{BaseURL: gatewayURL, Headers: portkey.Headers{
 		APIKey: "pk-123", CustomHost: "https://llm.example.com/v1", CacheNamespace: "ns", SpanName: "span",
-		StrictOpenAICompliance: portkey.Bool(false), Debug: portkey.Bool(false),
+		StrictOpenAICompliance: portkey.Ptr(false), Debug: portkey.Ptr(false),
 		ForwardHeaders: []string{"X-Tenant"}, Extra: map[string]string{"X-Tenant": "t1"},
 		OpenAI: portkey.OpenAI{Organization: "org", Project: "proj"},
 	}}

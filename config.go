@@ -34,7 +34,7 @@ type ConfigJSON string
 
 // ConfigObject is a config object. A target has the same form: Targets are nested
 // config objects. Zero fields are omitted. A field whose zero value is meaningful is
-// a pointer; see [Bool]. Other zero values can be set in Extra.
+// a pointer; see [Ptr]. Other zero values can be set in Extra.
 //
 // Encoded with encoding/json, also by slog's JSON handler, it is what the gateway
 // receives. JSON from Portkey's dashboard can be decoded into it: keys without a field

@@ -13,8 +13,6 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-func weight(v float64) *float64 { return &v }
-
 // wholeConfig sets nearly every field of a config; wholeJSON is its JSON.
 var (
 	wholeConfig = portkey.ConfigObject{
@@ -35,9 +33,9 @@ var (
 		},
 		Targets: []portkey.ConfigObject{
 			{Name: "rest", Strategy: &portkey.Strategy{Mode: "loadbalance"}, Targets: []portkey.ConfigObject{
-				{Provider: "openai", APIKey: "k1", Weight: weight(0)},
+				{Provider: "openai", APIKey: "k1", Weight: portkey.Ptr(0.0)},
 				{
-					Provider: "@team", Weight: weight(0.75),
+					Provider: "@team", Weight: portkey.Ptr(0.75),
 					OverrideParams: map[string]any{"model": "m", "user": "Zoë", "seed": 7},
 				},
 				{VirtualKey: "vk", DefaultParams: map[string]any{"top_p": 0.9}, DropParams: []string{"logprobs"}},
@@ -45,9 +43,9 @@ var (
 			{
 				Name: "best", Provider: "openai", APIKey: "k2", CustomHost: "https://llm.example.com/v1",
 				ForwardHeaders: []string{"X-A"},
-				Retry:          &portkey.Retry{Attempts: 3, OnStatusCodes: []int{}, UseRetryAfterHeaders: portkey.Bool(false)},
+				Retry:          &portkey.Retry{Attempts: 3, OnStatusCodes: []int{}, UseRetryAfterHeaders: portkey.Ptr(false)},
 				Cache:          &portkey.Cache{Mode: "simple", MaxAge: 60},
-				RequestTimeout: 1500, StrictOpenAICompliance: portkey.Bool(false),
+				RequestTimeout: 1500, StrictOpenAICompliance: portkey.Ptr(false),
 				InputGuardrails: []any{"g1"},
 				OutputGuardrails: []any{
 					map[string]any{"default.contains": map[string]any{"operator": "none"}, "deny": true},
@@ -428,7 +426,7 @@ func TestChangingAConfigLaterHasNoEffect(t *testing.T) {
 		return portkey.ConfigObject{
 			Strategy: &portkey.Strategy{Mode: "loadbalance"},
 			Targets: []portkey.ConfigObject{{
-				Provider: "openai", APIKey: "k", Weight: weight(1),
+				Provider: "openai", APIKey: "k", Weight: portkey.Ptr(1.0),
 				OverrideParams: map[string]any{"stop": []any{"a"}, "x": "1"},
 			}},
 		}

@@ -18,19 +18,19 @@ func TestInnerContextOverridesOuter(t *testing.T) {
 	t.Parallel()
 	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{
 		TraceID: "outer", Provider: "outer", SpanID: "outer", Metadata: portkey.Metadata{"a": "outer", "b": "outer"},
-		Debug: portkey.Bool(true), Extra: map[string]string{"x-one": "outer", "x-two": "outer"},
+		Debug: portkey.Ptr(true), Extra: map[string]string{"x-one": "outer", "x-two": "outer"},
 	})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ctx = portkey.WithTrace(portkey.WithMetadata(ctx, portkey.Metadata{"b": "inner"}), "inner")
 	ctx = portkey.WithHeaders(ctx, portkey.Headers{
-		SpanID: "inner", Debug: portkey.Bool(false), Extra: map[string]string{"X-TWO": "inner"},
+		SpanID: "inner", Debug: portkey.Ptr(false), Extra: map[string]string{"X-TWO": "inner"},
 	})
 	// Empty values override nothing.
 	ctx = portkey.WithTrace(portkey.WithMetadata(portkey.WithHeaders(ctx, portkey.Headers{}), nil), "")
 	want := portkey.Headers{
 		TraceID: "inner", Provider: "outer", SpanID: "inner", Metadata: portkey.Metadata{"a": "outer", "b": "inner"},
-		Debug: portkey.Bool(false), Extra: map[string]string{"X-One": "outer", "X-Two": "inner"},
+		Debug: portkey.Ptr(false), Extra: map[string]string{"X-One": "outer", "X-Two": "inner"},
 	}
 	if got := portkey.HeadersFromContext(ctx); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -77,7 +77,7 @@ func TestHeadersFromContextReturnsACopy(t *testing.T) {
 	t.Parallel()
 	newHeaders := func() portkey.Headers {
 		return portkey.Headers{
-			Metadata: portkey.Metadata{"a": "1"}, ForwardHeaders: []string{"X-A"}, Debug: portkey.Bool(true),
+			Metadata: portkey.Metadata{"a": "1"}, ForwardHeaders: []string{"X-A"}, Debug: portkey.Ptr(true),
 			Extra: map[string]string{"X-E": "1"},
 		}
 	}
@@ -97,11 +97,11 @@ func TestHeadersFromContextReturnsEachHeaderOnce(t *testing.T) {
 		Extra: map[string]string{"X-Portkey-Trace-Id": "outer", "x-portkey-debug": "true"},
 	})
 	ctx = portkey.WithHeaders(ctx, portkey.Headers{
-		Debug: portkey.Bool(false),
+		Debug: portkey.Ptr(false),
 		Extra: map[string]string{"x-portkey-provider": "inner", "x-portkey-metadata": `{"b":"2"}`},
 	})
 	want := portkey.Headers{
-		TraceID: "outer", Debug: portkey.Bool(false), Metadata: portkey.Metadata{"a": "1", "b": "2"},
+		TraceID: "outer", Debug: portkey.Ptr(false), Metadata: portkey.Metadata{"a": "1", "b": "2"},
 		Extra: map[string]string{"X-Portkey-Provider": "inner"},
 	}
 	got := portkey.HeadersFromContext(ctx)

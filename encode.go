@@ -466,7 +466,7 @@ func (h *Headers) detach(config string) {
 	for _, f := range h.populatedFields {
 		switch v := f.Interface().(type) {
 		case *bool:
-			f.Set(reflect.ValueOf(Bool(*v)))
+			f.Set(reflect.ValueOf(Ptr(*v)))
 		case []string:
 			f.Set(reflect.ValueOf(slices.Clone(v)))
 		}
@@ -501,7 +501,7 @@ func (h *Headers) merge(inner *Headers) {
 		d := dst.FieldByIndex(p.index)
 		switch v := s.Interface().(type) {
 		case *bool:
-			d.Set(reflect.ValueOf(Bool(*v)))
+			d.Set(reflect.ValueOf(Ptr(*v)))
 		case []string:
 			d.Set(reflect.ValueOf(slices.Clone(v)))
 		case Metadata:

@@ -166,7 +166,7 @@ func ExampleWithNewTrace() {
 func ExampleWithHeaders() {
 	ctx := portkey.WithHeaders(context.Background(), portkey.Headers{
 		Config: portkey.ConfigJSON(`{"retry":{"attempts":3},"cache":{"mode":"simple"}}`),
-		Debug:  portkey.Bool(false),
+		Debug:  portkey.Ptr(false),
 	})
 	fmt.Println(portkey.HeadersFromContext(ctx))
 	// Output: portkey.Headers{x-portkey-config: "[redacted]", x-portkey-debug: "false"}
@@ -175,7 +175,7 @@ func ExampleWithHeaders() {
 // Keep the request and response body of a call out of Portkey's logs. A nil Debug
 // omits the header; false is sent.
 func ExampleBool() {
-	ctx := portkey.WithHeaders(context.Background(), portkey.Headers{Debug: portkey.Bool(false)})
+	ctx := portkey.WithHeaders(context.Background(), portkey.Headers{Debug: portkey.Ptr(false)})
 	fmt.Println(portkey.HeadersFromContext(ctx))
 	// Output: portkey.Headers{x-portkey-debug: "false"}
 }

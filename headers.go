@@ -7,7 +7,7 @@ import "time"
 // name is in the field's tag.
 //
 // A field with its zero value is not sent and does not override other levels. A
-// field whose zero value would be meaningful is a pointer: see [Bool].
+// field whose zero value would be meaningful is a pointer: see [Ptr].
 //
 // Values must be printable ASCII without spaces at either end: the gateway decodes
 // headers as Latin-1. Other characters are allowed in Metadata and in a Config,
@@ -365,9 +365,9 @@ type BytePlus struct {
 // _environment. Metadata is logged and printed: it is not for secrets.
 type Metadata map[string]string
 
-// Bool returns a pointer to v, for the fields of [Headers] and [ConfigObject] that
-// distinguish false from unset.
-func Bool(v bool) *bool { return &v }
+// Ptr returns a pointer to a copy of v, for the fields of [Headers] and [ConfigObject]
+// whose zero value is meaningful: Debug: portkey.Ptr(false).
+func Ptr[T any](v T) *T { return &v }
 
 // HeaderError reports a value that cannot be sent as a header, or a config that the
 // gateway would refuse. The request was not sent.

@@ -129,7 +129,7 @@ type fieldTest struct {
 // fieldTests has one row for each field.
 var fieldTests = func() []fieldTest {
 	type h = portkey.Headers
-	yes, no := portkey.Bool(true), portkey.Bool(false)
+	yes, no := portkey.Ptr(true), portkey.Ptr(false)
 	all := []fieldTest{
 		{"x-portkey-provider", h{Provider: "groq"}, h{Provider: "@team-b"}, "groq", "@team-b"},
 		{"authorization", h{Authorization: "Bearer a"}, h{Authorization: "Bearer b"}, "Bearer a", "Bearer b"},
@@ -327,7 +327,7 @@ func TestExtraHeadersOverrideByNameInAnySpelling(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	c := newClient(t, s, portkey.Options{NewTraceID: noTrace, Headers: portkey.Headers{
-		Debug: portkey.Bool(true),
+		Debug: portkey.Ptr(true),
 		Extra: map[string]string{
 			"x-portkey-nitro-mode": "true", "X-Tenant": "opt", "x-only-in-options": "opt", "x-empty": "",
 		},
@@ -446,7 +446,7 @@ var invalidHeaders = func() (all []struct {
 		add("x-portkey-custom-host", fmt.Sprintf("has %d bytes", size), portkey.Headers{CustomHost: url})
 	}
 	add("x-portkey-debug", "is also in Extra", portkey.Headers{
-		Debug: portkey.Bool(true), Extra: map[string]string{"x-portkey-debug": secret},
+		Debug: portkey.Ptr(true), Extra: map[string]string{"x-portkey-debug": secret},
 	})
 	add("x-portkey-trace-id", "is also in Extra", portkey.Headers{
 		TraceID: "t", Extra: map[string]string{"x-portkey-trace-id": secret},
@@ -578,7 +578,7 @@ func TestChangingHeadersLaterHasNoEffect(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
 	h := portkey.Headers{
-		Metadata: portkey.Metadata{"a": "1"}, ForwardHeaders: []string{"X-A"}, Debug: portkey.Bool(true),
+		Metadata: portkey.Metadata{"a": "1"}, ForwardHeaders: []string{"X-A"}, Debug: portkey.Ptr(true),
 		Extra: map[string]string{"X-E": "1"},
 	}
 	c := newClient(t, s, portkey.Options{Headers: h, NewTraceID: noTrace})
@@ -724,7 +724,7 @@ func TestEmptyHeaderOnTheRequestIsIgnored(t *testing.T) {
 func TestCacheForceRefreshOnTheRequestIsSentOnlyWhenTrue(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
-	c := newClient(t, s, portkey.Options{Headers: portkey.Headers{CacheForceRefresh: portkey.Bool(true)}})
+	c := newClient(t, s, portkey.Options{Headers: portkey.Headers{CacheForceRefresh: portkey.Ptr(true)}})
 	for value, want := range map[string][]string{"true": {"true"}, "True": {"true"}, "false": nil, "False": nil} {
 		t.Run(value, func(t *testing.T) {
 			req := newRequest(t, t.Context(), "GET", s.URL+"/v1/x", "")
@@ -908,8 +908,8 @@ func TestHeaderPrecedence(t *testing.T) {
 		},
 		{
 			name: "cache refresh false overrides true",
-			opts: portkey.Headers{CacheForceRefresh: portkey.Bool(true)},
-			ctx:  portkey.Headers{CacheForceRefresh: portkey.Bool(false)},
+			opts: portkey.Headers{CacheForceRefresh: portkey.Ptr(true)},
+			ctx:  portkey.Headers{CacheForceRefresh: portkey.Ptr(false)},
 			want: http.Header{},
 		},
 	})

@@ -399,7 +399,7 @@ func TestPrintedHeadersAreReadable(t *testing.T) {
 	t.Parallel()
 	h := portkey.Headers{
 		APIKey: secret, Provider: "openai", Config: portkey.ConfigSlug("pc-1"),
-		Metadata: portkey.Metadata{"b": "2", "a": "1"}, Debug: portkey.Bool(false),
+		Metadata: portkey.Metadata{"b": "2", "a": "1"}, Debug: portkey.Ptr(false),
 		AWS: portkey.AWS{Region: "eu-1", SessionToken: secret}, Extra: map[string]string{"X-Tenant": "t"},
 	}
 	t.Run("fmt", func(t *testing.T) {

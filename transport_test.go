@@ -326,7 +326,7 @@ func TestFilteredRequestIsPassedThroughUnchanged(t *testing.T) {
 		Headers: portkey.Headers{APIKey: "pk"},
 		Filter:  func(r *http.Request) bool { return r.URL.Host == "api.openai.com" },
 	})}
-	ctx := portkey.WithHeaders(portkey.WithTrace(t.Context(), "t1"), portkey.Headers{Debug: portkey.Bool(false)})
+	ctx := portkey.WithHeaders(portkey.WithTrace(t.Context(), "t1"), portkey.Headers{Debug: portkey.Ptr(false)})
 
 	t.Run("same request", func(t *testing.T) {
 		req := newRequest(t, ctx, "POST", elsewhere.URL+"/x", "{}")

@@ -71,8 +71,8 @@ var nodeParams = []nodeParam{
 	textParam("anthropicBeta", func(h *portkey.Headers) *string { return &h.Anthropic.Beta }, "beta-1", "beta-1,beta-2"),
 	textParam("anthropicVersion", func(h *portkey.Headers) *string { return &h.Anthropic.Version }),
 	{name: "mistralFimCompletion", values: []nodeValue{ // text there
-		{"true", func(h *portkey.Headers) { h.Mistral.FIMCompletion = portkey.Bool(true) }},
-		{"false", func(h *portkey.Headers) { h.Mistral.FIMCompletion = portkey.Bool(false) }},
+		{"true", func(h *portkey.Headers) { h.Mistral.FIMCompletion = portkey.Ptr(true) }},
+		{"false", func(h *portkey.Headers) { h.Mistral.FIMCompletion = portkey.Ptr(false) }},
 	}},
 	unshipped("dangerouslyAllowBrowser", true, false),
 	textParam("vertexStorageBucketName", func(h *portkey.Headers) *string { return &h.Vertex.StorageBucketName }),
@@ -392,7 +392,7 @@ func texts(field func(h *portkey.Headers) *string, values ...string) (all []node
 func flagParam(name string, field func(h *portkey.Headers) **bool) nodeParam {
 	p := nodeParam{name: name}
 	for _, v := range []bool{true, false} {
-		p.values = append(p.values, nodeValue{v, func(h *portkey.Headers) { *field(h) = portkey.Bool(v) }})
+		p.values = append(p.values, nodeValue{v, func(h *portkey.Headers) { *field(h) = portkey.Ptr(v) }})
 	}
 	return p
 }

@@ -296,8 +296,8 @@ func TestStrictOpenAICompliance(t *testing.T) {
 		want   bool
 	}{
 		{"not set", nil, false},
-		{"true", portkey.Bool(true), false},
-		{"false", portkey.Bool(false), true},
+		{"true", portkey.Ptr(true), false},
+		{"false", portkey.Ptr(false), true},
 	} {
 		ctx := portkey.WithHeaders(bounded(t), portkey.Headers{StrictOpenAICompliance: tt.strict})
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.openai.com/v1/chat/completions",
@@ -482,9 +482,9 @@ func TestHostedParametersStayAtTheGateway(t *testing.T) {
 		SpanName:          "a span",
 		ParentSpanID:      "span-0",
 		Metadata:          portkey.Metadata{"_user": "Zoë"},
-		CacheForceRefresh: portkey.Bool(true),
+		CacheForceRefresh: portkey.Ptr(true),
 		CacheNamespace:    "ns-1",
-		Debug:             portkey.Bool(false),
+		Debug:             portkey.Ptr(false),
 		SensitiveHeaders:  []string{"X-Tenant"},
 	})
 
