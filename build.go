@@ -215,7 +215,7 @@ func (b *headerBuilder) mergeSpellings(request *headerSet, spellings []headerSpe
 		return nil
 	}
 	if err := checkName(key); err != nil {
-		return &HeaderError{"x-portkey-*", err.Error()}
+		return &HeaderError{Name: "x-portkey-*", Reason: err.Error()}
 	}
 	value := values[0]
 	if p := parametersByKey[key]; p != nil && p.list {
@@ -223,7 +223,8 @@ func (b *headerBuilder) mergeSpellings(request *headerSet, spellings []headerSpe
 			return nil
 		}
 	} else if slices.ContainsFunc(values, func(v string) bool { return v != value }) {
-		return &HeaderError{strings.ToLower(key), "is on the request more than once, with different values"}
+		const reason = "is on the request more than once, with different values"
+		return &HeaderError{Name: strings.ToLower(key), Reason: reason}
 	}
 	switch {
 	case credential >= 0:
@@ -435,7 +436,7 @@ func (b *headerBuilder) addTraceID(id string, newTraceID func() string) error {
 	if id == "" {
 		id = newTraceID()
 		if err := checkValue(id); err != nil {
-			return &HeaderError{strings.ToLower(keyTraceID), "from Options.NewTraceID " + err.Error()}
+			return &HeaderError{Name: strings.ToLower(keyTraceID), Reason: "from Options.NewTraceID " + err.Error()}
 		}
 	}
 	b.setNonEmpty(keyTraceID, id)
@@ -466,7 +467,7 @@ func checkSize(headers iter.Seq2[string, string]) error {
 	if largest == keyConfig {
 		reason += "; save the config at Portkey and send its slug"
 	}
-	return &HeaderError{strings.ToLower(largest), reason}
+	return &HeaderError{Name: strings.ToLower(largest), Reason: reason}
 }
 
 // listContains reports whether a comma-separated list of header names contains name.

@@ -196,13 +196,54 @@ type CircuitBreaker struct {
 	Extra map[string]any `json:"-"` // keys that have no field
 }
 
-// Validate returns a [*HeaderError] that lists everything that the gateway would
-// refuse about c, each with its path ("targets[1].strategy.mode"). NewTransport
-// and RoundTrip call it. Virtual keys, "@slug" providers, and keys and providers
-// that only the hosted gateway knows are accepted.
+// Validate returns a [*ConfigError] that lists everything that the gateway would
+// refuse about c. NewTransport and RoundTrip call it. Virtual keys, "@slug" providers,
+// and keys and providers that only the hosted gateway knows are accepted.
 func (c ConfigObject) Validate() error {
-	_, err := c.encode()
-	return err
+	if _, err := c.encodeValid(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// ConfigError reports a config that the gateway would refuse, or that cannot be
+// encoded. [ConfigObject.Validate] returns it. A [*HeaderError] for a config wraps it.
+type ConfigError struct {
+	Faults []ConfigFault // at least one
+}
+
+// ConfigFault is one value of a config that the gateway would refuse.
+type ConfigFault struct {
+	Path   string // of the value, such as "targets[1].strategy.mode"; "" for the whole config
+	Reason string // what is wrong; it does not contain the value
+}
+
+// Error lists the first 20 faults, and the number of the others.
+func (e *ConfigError) Error() string { return "portkey: invalid config: " + e.list() }
+
+func (e *ConfigError) list() string {
+	const most = 20
+	var text strings.Builder
+	for i, f := range e.Faults {
+		if i == most {
+			fmt.Fprintf(&text, "; and %d more", len(e.Faults)-most)
+			break
+		}
+		if i > 0 {
+			text.WriteString("; ")
+		}
+		text.WriteString(configcheck.Fault(f).String())
+	}
+	return text.String()
+}
+
+// newConfigError returns an error about a whole config.
+func newConfigError(reason string) *ConfigError {
+	return &ConfigError{[]ConfigFault{{Reason: reason}}}
+}
+
+func (e *ConfigError) headerError() error {
+	return &HeaderError{Name: strings.ToLower(keyConfig), Reason: e.list(), config: e}
 }
 
 // plainConfig returns c as one of this package's types, and not as a pointer to
@@ -225,7 +266,7 @@ func plainConfig(c Config) Config {
 // encodeField checks and encodes the Config of a Headers.
 func encodeField(c Config) (headerField, error) {
 	if c = plainConfig(c); c == nil {
-		return headerField{}, configError("must be a ConfigSlug, ConfigJSON or ConfigObject")
+		return headerField{}, newConfigError("must be a ConfigSlug, ConfigJSON or ConfigObject").headerError()
 	}
 	return c.encode()
 }
@@ -248,11 +289,9 @@ func encodeConfig(f *headerField) error {
 	return nil
 }
 
-func configError(reason string) error { return &HeaderError{strings.ToLower(keyConfig), reason} }
-
 func (c ConfigSlug) encode() (headerField, error) {
 	if !c.isSlug() {
-		return headerField{}, configError("is a slug that looks like JSON: use ConfigJSON")
+		return headerField{}, newConfigError("is a slug that looks like JSON: use ConfigJSON").headerError()
 	}
 	return newHeaderField(keyConfig, string(c))
 }
@@ -261,27 +300,39 @@ func (c ConfigSlug) isSlug() bool { return !strings.ContainsAny(string(c), "{}[]
 
 func (c ConfigJSON) encode() (headerField, error) {
 	if !isJSON(string(c)) {
-		return headerField{}, configError("must be a JSON object")
+		return headerField{}, newConfigError("must be a JSON object").headerError()
 	}
 	return newHeaderField(keyConfig, string(c))
 }
 
-// encode marshals c once and parses the result once, to check it.
 func (c ConfigObject) encode() (headerField, error) {
+	f, err := c.encodeValid()
+	if err != nil {
+		return headerField{}, err.headerError()
+	}
+	return f, nil
+}
+
+// encodeValid marshals c once and parses the result once, to check it.
+func (c ConfigObject) encodeValid() (headerField, *ConfigError) {
 	b, err := json.Marshal(c)
 	if err != nil { // whose text may contain a value
-		return headerField{}, configError("cannot be encoded: it has a key in Extra that has a field, " +
+		return headerField{}, newConfigError("cannot be encoded: it has a key in Extra that has a field, " +
 			"a value that JSON does not have, or more than 1000 targets")
 	}
 	if hasInvalidUTF8(b) {
-		return headerField{}, configError("contains text that is not UTF-8")
+		return headerField{}, newConfigError("contains text that is not UTF-8")
 	}
 	var object map[string]any
 	if json.Unmarshal(b, &object) != nil {
-		return headerField{}, configError("contains a number that is too large")
+		return headerField{}, newConfigError("contains a number that is too large")
 	}
 	if faults := configcheck.Check(object); len(faults) > 0 {
-		return headerField{}, configError(joinFaults(faults))
+		err := new(ConfigError)
+		for _, f := range faults {
+			err.Faults = append(err.Faults, ConfigFault(f))
+		}
+		return headerField{}, err
 	}
 	return headerField{
 		key:                  keyConfig,
@@ -289,23 +340,6 @@ func (c ConfigObject) encode() (headerField, error) {
 		isPortkey:            true,
 		portkeyHasCredential: configcheck.NamesProvider(object),
 	}, nil
-}
-
-// joinFaults returns the first 20 faults as text.
-func joinFaults(faults []configcheck.Fault) string {
-	const limit = 20
-	var text strings.Builder
-	for i, f := range faults {
-		if i == limit {
-			fmt.Fprintf(&text, "; and %d more", len(faults)-limit)
-			break
-		}
-		if i > 0 {
-			text.WriteString("; ")
-		}
-		text.WriteString(f.String())
-	}
-	return text.String()
 }
 
 // invalidUTF8 matches the escape that encoding/json writes for invalid UTF-8. A valid

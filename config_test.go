@@ -293,7 +293,7 @@ func TestValidateReportsEveryProblemWithItsPath(t *testing.T) {
 		{
 			"over 20 problems",
 			`{"retry":{"attempts":1},"on_status_codes":[` + strings.Repeat(`"x",`, 29) + `"x"]}`,
-			append(slices.Repeat([]string{"on_status_codes["}, 20), "and 10 more"),
+			slices.Repeat([]string{"on_status_codes["}, 30),
 		},
 		{"options", `{"cache":{"mode":"simple"},"options":[]}`, []string{"options belongs to"}},
 		{
@@ -366,25 +366,102 @@ func TestValidateReportsEveryProblemWithItsPath(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := decodeConfig(t, tt.config)
-			err := c.Validate()
-			checkHeaderError(t, err, "x-portkey-config")
-			var headerErr *portkey.HeaderError
-			if !errors.As(err, &headerErr) {
-				return
-			}
-			if got := strings.Split(headerErr.Reason, "; "); !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
+			faults := checkConfigError(t, c.Validate())
+			if got := reasons(faults); !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 			if tt.config == "{}" {
 				return // as a field of Headers it is not set
 			}
-			_, err = portkey.NewTransport(nil, portkey.Options{
+			_, err := portkey.NewTransport(nil, portkey.Options{
 				BaseURL: "http://gw.example", Headers: portkey.Headers{Config: c},
 			})
 			checkHeaderError(t, err, "x-portkey-config")
+			if got := checkConfigError(t, err); !slices.Equal(got, faults) {
+				t.Errorf("NewTransport: got %q, want %q", got, faults)
+			}
 			req := newRequest(t, withConfig(t.Context(), &c), "POST", openAIChat, "")
 			checkInvalidRequest(t, req, "x-portkey-config")
+			_, err = newTransport(t, new(recorder), portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(
+				newRequest(t, withConfig(t.Context(), &c), "POST", openAIChat, ""))
+			if got := checkConfigError(t, err); !slices.Equal(got, faults) {
+				t.Errorf("RoundTrip: got %q, want %q", got, faults)
+			}
 		})
+	}
+}
+
+// checkConfigError returns the faults of a ConfigError.
+func checkConfigError(t *testing.T, err error) []portkey.ConfigFault {
+	t.Helper()
+	var configErr *portkey.ConfigError
+	if !errors.As(err, &configErr) || len(configErr.Faults) == 0 {
+		t.Fatalf("got %v, want a ConfigError with faults", err)
+	}
+	return configErr.Faults
+}
+
+// reasons returns the faults as text.
+func reasons(faults []portkey.ConfigFault) (all []string) {
+	for _, f := range faults {
+		text := f.Path + " " + f.Reason
+		if f.Path == "" {
+			text = "the config " + f.Reason
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
+func TestHeaderErrorForAConfigWrapsAConfigError(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		config portkey.Config
+	}{
+		{"slug like JSON", portkey.ConfigSlug("{}")},
+		{"slug with a control character", portkey.ConfigSlug("pc-1\n")},
+		{"text that is not JSON", portkey.ConfigJSON("pc-1")},
+		{"list", portkey.ConfigJSON("[]")},
+		{"broken JSON", portkey.ConfigJSON("{")},
+		{"another type", struct{ portkey.Config }{portkey.ConfigSlug("pc-1")}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := portkey.NewTransport(nil, portkey.Options{
+				BaseURL: "http://gw.example", Headers: portkey.Headers{Config: tt.config},
+			})
+			checkHeaderError(t, err, "x-portkey-config")
+			if faults := checkConfigError(t, err); len(faults) != 1 || faults[0].Path != "" {
+				t.Errorf("got %q, want one fault without a path", faults)
+			}
+		})
+	}
+	err := error(&portkey.HeaderError{Name: "x-portkey-trace-id"})
+	if got := errors.Unwrap(err); got != nil {
+		t.Errorf("error for another header: got %v, want nothing wrapped", got)
+	}
+}
+
+func TestConfigErrorTextListsTwentyFaults(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		faults int
+		want   string // at the end of the text
+	}{
+		{1, "on_status_codes[0] must be a number"},
+		{20, "; on_status_codes[19] must be a number"},
+		{21, "; on_status_codes[19] must be a number; and 1 more"},
+		{100, "; on_status_codes[19] must be a number; and 80 more"},
+	} {
+		codes := `"x"` + strings.Repeat(`,"x"`, tt.faults-1)
+		err := decodeConfig(t, `{"retry":{"attempts":1},"on_status_codes":[`+codes+`]}`).Validate()
+		if got := len(checkConfigError(t, err)); got != tt.faults {
+			t.Errorf("got %d faults, want %d", got, tt.faults)
+		}
+		text := err.Error()
+		if !strings.HasPrefix(text, "portkey: invalid config: on_status_codes[0]") || !strings.HasSuffix(text, tt.want) {
+			t.Errorf("got %q, want %q at its end", text, tt.want)
+		}
 	}
 }
 
@@ -413,7 +490,13 @@ func TestConfigThatCannotBeEncodedIsRejected(t *testing.T) {
 		{"invalid number", withExtra(map[string]any{"n": json.Number(secret)})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			checkHeaderError(t, tt.config.Validate(), "x-portkey-config")
+			err := tt.config.Validate()
+			if faults := checkConfigError(t, err); len(faults) != 1 || faults[0].Path != "" {
+				t.Errorf("got %q, want one fault without a path", faults)
+			}
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("got %v, want an error without the value", err)
+			}
 			req := newRequest(t, withConfig(t.Context(), tt.config), "POST", openAIChat, "")
 			checkInvalidRequest(t, req, "x-portkey-config")
 		})

@@ -21,7 +21,7 @@ func WithTrace(ctx context.Context, id string) context.Context {
 	ctx, c := derive(ctx)
 	c.traceID = id
 	if err := checkValue(id); err != nil {
-		c.fail(&HeaderError{strings.ToLower(keyTraceID), err.Error()})
+		c.fail(&HeaderError{Name: strings.ToLower(keyTraceID), Reason: err.Error()})
 	}
 	return ctx
 }

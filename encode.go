@@ -175,10 +175,10 @@ func newHeaderSet(h *Headers) (s headerSet, err error) {
 	for _, name := range slices.Sorted(maps.Keys(h.Extra)) {
 		key, value := http.CanonicalHeaderKey(name), h.Extra[name]
 		if err := checkName(name); err != nil {
-			return s, &HeaderError{"Extra", err.Error()}
+			return s, &HeaderError{Name: "Extra", Reason: err.Error()}
 		}
 		if reserved[key] {
-			return s, &HeaderError{strings.ToLower(key), "cannot be set: net/http writes it"}
+			return s, &HeaderError{Name: strings.ToLower(key), Reason: "cannot be set: net/http writes it"}
 		}
 		if value == "" {
 			continue
@@ -222,7 +222,8 @@ func (s *headerSet) addField(f headerField) error {
 }
 
 func errSetTwice(key string) error {
-	return &HeaderError{strings.ToLower(key), "is set twice: by its field and in Extra, or in Extra in two spellings"}
+	const reason = "is set twice: by its field and in Extra, or in Extra in two spellings"
+	return &HeaderError{Name: strings.ToLower(key), Reason: reason}
 }
 
 // all yields all headers of s, without those of other levels.
@@ -327,10 +328,13 @@ func newHeaderField(key, value string) (headerField, error) {
 	if err == nil {
 		err = checkValue(f.value)
 	}
-	if err != nil {
-		return headerField{}, &HeaderError{strings.ToLower(key), err.Error()}
+	switch {
+	case err == nil:
+		return f, nil
+	case key == keyConfig:
+		return headerField{}, newConfigError(err.Error()).headerError()
 	}
-	return f, nil
+	return headerField{}, &HeaderError{Name: strings.ToLower(key), Reason: err.Error()}
 }
 
 // An encoder checks the value of a field and replaces it by its encoded form. The
@@ -558,7 +562,9 @@ func parseMetadata(text string) ([]metadataPair, error) {
 	return newMetadata(m)
 }
 
-func metadataError(reason string) error { return &HeaderError{strings.ToLower(keyMetadata), reason} }
+func metadataError(reason string) error {
+	return &HeaderError{Name: strings.ToLower(keyMetadata), Reason: reason}
+}
 
 // mergeMetadata returns the entries of both; those of inner take precedence.
 func mergeMetadata(outer, inner []metadataPair) []metadataPair {

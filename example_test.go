@@ -208,8 +208,13 @@ func ExampleConfigObject_Validate() {
 		Strategy: &portkey.Strategy{Mode: "fallbak"},
 		Targets:  []portkey.ConfigObject{{Provider: "@openai-prod"}},
 	}
-	fmt.Println(config.Validate())
-	// Output: portkey: invalid header x-portkey-config: strategy.mode must be one of single, loadbalance, fallback, conditional
+	var err *portkey.ConfigError
+	if errors.As(config.Validate(), &err) {
+		for _, f := range err.Faults {
+			fmt.Println(f.Path, f.Reason)
+		}
+	}
+	// Output: strategy.mode must be one of single, loadbalance, fallback, conditional
 }
 
 // Parse the headers of a response that came through the gateway.

@@ -370,14 +370,24 @@ type Metadata map[string]string
 func Ptr[T any](v T) *T { return &v }
 
 // HeaderError reports a value that cannot be sent as a header, or a config that the
-// gateway would refuse. The request was not sent.
+// gateway would refuse. The request was not sent. For a config it wraps a [*ConfigError].
 type HeaderError struct {
 	Name   string // the header, in lower case
 	Reason string // what is wrong; it does not contain the value
+
+	config *ConfigError // if the value is a config
 }
 
 // Error names the header and the reason. The text contains "invalid header", by
 // which go-retryablehttp recognizes an error that must not be retried.
 func (e *HeaderError) Error() string {
 	return "portkey: invalid header " + e.Name + ": " + e.Reason
+}
+
+// Unwrap returns the [*ConfigError] if the value is a config.
+func (e *HeaderError) Unwrap() error {
+	if e.config == nil {
+		return nil
+	}
+	return e.config
 }
