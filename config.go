@@ -8,7 +8,9 @@ import (
 	"maps"
 	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -39,7 +41,8 @@ type ConfigJSON string
 // Encoded with encoding/json, also by slog's JSON handler, it is what the gateway
 // receives. JSON from Portkey's dashboard can be decoded into it: keys without a field
 // are decoded into Extra, and encoded again. It may contain API keys: it is redacted
-// when printed or logged in any other way.
+// when printed or logged in any other way. Its JSON may be nested 64 levels deep: each
+// object and each list is a level.
 type ConfigObject struct {
 	// Strategy decides which of Targets are called.
 	Strategy *Strategy      `json:"strategy"`
@@ -277,6 +280,9 @@ func encodeConfig(f *headerField) error {
 	if !isJSON(f.value) {
 		return nil
 	}
+	if isNestedTooDeep(f.value) {
+		return errors.New(nestedTooDeep)
+	}
 	text, err := compactJSON(f.value)
 	if err != nil {
 		return err
@@ -316,9 +322,12 @@ func (c ConfigObject) encode() (headerField, error) {
 // encodeValid marshals c once and parses the result once, to check it.
 func (c ConfigObject) encodeValid() (headerField, *ConfigError) {
 	b, err := json.Marshal(c)
+	var configErr *ConfigError
+	if errors.As(err, &configErr) {
+		return headerField{}, configErr
+	}
 	if err != nil { // whose text may contain a value
-		return headerField{}, newConfigError("cannot be encoded: it has a key in Extra that has a field, " +
-			"a value that JSON does not have, or more than 1000 targets")
+		return headerField{}, newConfigError("contains a value that JSON does not have, or a map or pointer to itself")
 	}
 	if hasInvalidUTF8(b) {
 		return headerField{}, newConfigError("contains text that is not UTF-8")
@@ -368,77 +377,45 @@ func (c ConfigJSON) MarshalJSON() ([]byte, error) {
 	return []byte(c), nil
 }
 
-// MarshalJSON encodes c as the gateway reads it, with sorted keys.
-func (c ConfigObject) MarshalJSON() ([]byte, error) {
-	if left := 1000; !c.countTargets(&left) {
-		return nil, errors.New("portkey: a config has more than 1000 targets") // or contains itself
-	}
-	return marshalPart(c)
-}
-
-// countTargets subtracts the number of all nested targets from *left. It stops and
-// returns false when that becomes negative.
-func (c *ConfigObject) countTargets(left *int) bool {
-	for i := range c.Targets {
-		if *left--; *left < 0 || !c.Targets[i].countTargets(left) {
-			return false
-		}
-	}
-	return true
-}
+// MarshalJSON encodes c as the gateway reads it, with sorted keys. If c contains itself,
+// or its JSON is nested more than 64 levels deep, MarshalJSON returns a [*ConfigError].
+func (c ConfigObject) MarshalJSON() ([]byte, error) { return marshalPart(c) }
 
 // UnmarshalJSON decodes a config. It decodes a key that has no field, or whose value
 // does not fit into the field, into Extra, with numbers as json.Number. Validate
-// checks those as well.
-func (c *ConfigObject) UnmarshalJSON(b []byte) error {
-	*c = ConfigObject{}
-	return unmarshalPart(b, c, &c.Extra)
-}
+// checks those as well. If b is nested more than 64 levels deep, UnmarshalJSON returns
+// a [*ConfigError].
+func (c *ConfigObject) UnmarshalJSON(b []byte) error { return unmarshalPart(b, c) }
 
 // MarshalJSON encodes s, including Extra.
 func (s Strategy) MarshalJSON() ([]byte, error) { return marshalPart(s) }
 
 // UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
-func (s *Strategy) UnmarshalJSON(b []byte) error {
-	*s = Strategy{}
-	return unmarshalPart(b, s, &s.Extra)
-}
+func (s *Strategy) UnmarshalJSON(b []byte) error { return unmarshalPart(b, s) }
 
 // MarshalJSON encodes c, including Extra.
 func (c Condition) MarshalJSON() ([]byte, error) { return marshalPart(c) }
 
 // UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
-func (c *Condition) UnmarshalJSON(b []byte) error {
-	*c = Condition{}
-	return unmarshalPart(b, c, &c.Extra)
-}
+func (c *Condition) UnmarshalJSON(b []byte) error { return unmarshalPart(b, c) }
 
 // MarshalJSON encodes c, including Extra.
 func (c Cache) MarshalJSON() ([]byte, error) { return marshalPart(c) }
 
 // UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
-func (c *Cache) UnmarshalJSON(b []byte) error {
-	*c = Cache{}
-	return unmarshalPart(b, c, &c.Extra)
-}
+func (c *Cache) UnmarshalJSON(b []byte) error { return unmarshalPart(b, c) }
 
 // MarshalJSON encodes r, including Extra.
 func (r Retry) MarshalJSON() ([]byte, error) { return marshalPart(r) }
 
 // UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
-func (r *Retry) UnmarshalJSON(b []byte) error {
-	*r = Retry{}
-	return unmarshalPart(b, r, &r.Extra)
-}
+func (r *Retry) UnmarshalJSON(b []byte) error { return unmarshalPart(b, r) }
 
 // MarshalJSON encodes c, including Extra.
 func (c CircuitBreaker) MarshalJSON() ([]byte, error) { return marshalPart(c) }
 
 // UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
-func (c *CircuitBreaker) UnmarshalJSON(b []byte) error {
-	*c = CircuitBreaker{}
-	return unmarshalPart(b, c, &c.Extra)
-}
+func (c *CircuitBreaker) UnmarshalJSON(b []byte) error { return unmarshalPart(b, c) }
 
 // A part is one of the structs that a config consists of. Its JSON includes Extra.
 type part interface{ extra() map[string]any }
@@ -450,18 +427,82 @@ func (c Cache) extra() map[string]any          { return c.Extra }
 func (r Retry) extra() map[string]any          { return r.Extra }
 func (c CircuitBreaker) extra() map[string]any { return c.Extra }
 
+// maxNesting is how deep a config's JSON may be nested: each object and each list is a
+// level. It bounds every recursion over a config.
+const (
+	maxNesting    = 64
+	nestedTooDeep = "is nested more than 64 levels deep, or contains itself"
+)
+
+// isNestedTooDeep reports whether JSON text has more than maxNesting levels.
+func isNestedTooDeep[Text string | []byte](text Text) bool {
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			inString = !inString
+		case inString && c == '\\':
+			i++
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > maxNesting {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
+
 // marshalPart encodes p and its parts in one pass. If encoding/json called
 // MarshalJSON for each part, it would check and copy the inner ones again.
+//
+// Parts in values of type any, and those that a json.Marshaler of the user encodes, do
+// get there by another call of MarshalJSON. encoding/json detects no cycle across such
+// calls: without a limit, a config that contains itself would overflow the stack.
 func marshalPart(p part) ([]byte, error) {
-	object, err := objectOf(p)
+	if callsOnStack() > maxNesting {
+		return nil, newConfigError(nestedTooDeep)
+	}
+	object, err := objectOf(p, 1)
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(object)
+	b, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	if isNestedTooDeep(b) {
+		return nil, newConfigError(nestedTooDeep)
+	}
+	return b, nil
 }
 
-// objectOf returns the fields of p that are not zero, and its Extra.
-func objectOf(p part) (map[string]any, error) {
+// callsOnStack returns how many calls of its caller are on the stack.
+func callsOnStack() (calls int) {
+	var few [64]uintptr
+	pcs := few[:]
+	n := runtime.Callers(2, pcs)
+	for n == len(pcs) {
+		pcs = make([]uintptr, 4*len(pcs))
+		n = runtime.Callers(2, pcs)
+	}
+	caller := runtime.FuncForPC(pcs[0]).Entry()
+	for _, pc := range pcs[:n] {
+		if runtime.FuncForPC(pc).Entry() == caller {
+			calls++
+		}
+	}
+	return calls
+}
+
+// objectOf returns the fields of p, a part at the given depth, that are not zero, and
+// its Extra.
+func objectOf(p part, depth int) (map[string]any, error) {
+	if depth > maxNesting {
+		return nil, newConfigError(nestedTooDeep)
+	}
 	extra := p.extra()
 	object := make(map[string]any, len(extra)+8)
 	maps.Copy(object, extra)
@@ -472,16 +513,16 @@ func objectOf(p part) (map[string]any, error) {
 			continue
 		}
 		if _, ok := extra[field.key]; ok {
-			return nil, errors.New("portkey: a config has the key " + field.key + " in its field and in Extra")
+			return nil, newConfigError("has the key " + field.key + " both in its field and in Extra")
 		}
 		var err error
 		switch v := f.Interface().(type) {
 		case part:
-			object[field.key], err = objectOf(v)
+			object[field.key], err = objectOf(v, depth+1)
 		case []ConfigObject:
-			object[field.key], err = objectsOf(v)
+			object[field.key], err = objectsOf(v, depth+1)
 		case []Condition:
-			object[field.key], err = objectsOf(v)
+			object[field.key], err = objectsOf(v, depth+1)
 		default:
 			object[field.key] = v
 		}
@@ -492,55 +533,116 @@ func objectOf(p part) (map[string]any, error) {
 	return object, nil
 }
 
-func objectsOf[P part](parts []P) (objects []map[string]any, err error) {
+func objectsOf[P part](parts []P, depth int) (objects []map[string]any, err error) {
 	objects = make([]map[string]any, len(parts))
 	for i, p := range parts {
-		if objects[i], err = objectOf(p); err != nil {
+		if objects[i], err = objectOf(p, depth); err != nil {
 			return nil, err
 		}
 	}
 	return objects, nil
 }
 
-// unmarshalPart decodes b into the fields of a part. It decodes a key into *extra if
-// no field would encode its value to the same JSON again: the key is unknown, or the
-// value is zero or of another type.
-func unmarshalPart(b []byte, v any, extra *map[string]any) error {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(b, &object); err != nil || object == nil {
-		return errors.New("portkey: a part of the config is not a JSON object")
+// unmarshalPart decodes b, once for all parts in it, and sets *p.
+func unmarshalPart(b []byte, p part) error {
+	if isNestedTooDeep(b) {
+		return newConfigError(nestedTooDeep)
 	}
-	value := reflect.ValueOf(v).Elem()
-	fields := jsonFields(value.Type())
-	for key, raw := range object {
-		var decoded any
-		if err := unmarshalUseNumber(raw, &decoded); err != nil {
-			return err
-		}
-		if i := slices.IndexFunc(fields, func(f jsonField) bool { return f.key == key }); i >= 0 {
-			f := value.Field(fields[i].index)
-			// If raw has a key twice, the last one counts: the field must not see the first.
-			unique, err := json.Marshal(decoded)
-			if err == nil && unmarshalUseNumber(unique, f.Addr().Interface()) == nil && !f.IsZero() && encodesTo(f, unique) {
-				continue
-			}
-			f.SetZero()
-		}
-		if *extra == nil {
-			*extra = make(map[string]any)
-		}
-		(*extra)[key] = decoded
+	var decoded any
+	if !json.Valid(b) || unmarshalUseNumber(b, &decoded) != nil || !setValue(reflect.ValueOf(p).Elem(), decoded) {
+		return newConfigError("must be a JSON object")
 	}
 	return nil
 }
 
-// encodesTo reports whether a field encodes to the same JSON value as raw. For example,
-// a list of strings does not if raw contains null.
-func encodesTo(f reflect.Value, raw []byte) bool {
-	b, err := json.Marshal(f.Interface())
-	var encoded, want any
-	return err == nil && json.Unmarshal(b, &encoded) == nil && json.Unmarshal(raw, &want) == nil &&
-		reflect.DeepEqual(encoded, want)
+// setPart sets the fields of a part. What the fields would not encode to the same JSON
+// again is set in Extra: unknown keys, zero values and values of another type.
+func setPart(dst reflect.Value, object map[string]any) {
+	dst.SetZero()
+	fields := jsonFields(dst.Type())
+	extra := make(map[string]any)
+	for key, value := range object {
+		if i := slices.IndexFunc(fields, func(f jsonField) bool { return f.key == key }); i >= 0 {
+			f := dst.Field(fields[i].index)
+			if setValue(f, value) && !f.IsZero() {
+				continue
+			}
+			f.SetZero()
+		}
+		extra[key] = value
+	}
+	if len(extra) > 0 {
+		dst.FieldByName("Extra").Set(reflect.ValueOf(extra))
+	}
+}
+
+// setValue sets dst to a value that unmarshalUseNumber has decoded. It reports whether the
+// value fits: null fits into an any only.
+func setValue(dst reflect.Value, value any) bool {
+	t := dst.Type()
+	switch t.Kind() {
+	case reflect.Interface:
+		if value != nil {
+			dst.Set(reflect.ValueOf(value))
+		}
+		return true
+	case reflect.Pointer:
+		dst.Set(reflect.New(t.Elem()))
+		return setValue(dst.Elem(), value)
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		switch t.Kind() {
+		case reflect.Struct:
+			setPart(dst, v)
+			return true
+		case reflect.Map:
+			dst.Set(reflect.MakeMapWithSize(t, len(v)))
+			for key, value := range v {
+				element := reflect.New(t.Elem()).Elem()
+				if !setValue(element, value) {
+					return false
+				}
+				dst.SetMapIndex(reflect.ValueOf(key), element)
+			}
+			return true
+		}
+	case []any:
+		if t.Kind() != reflect.Slice {
+			return false
+		}
+		dst.Set(reflect.MakeSlice(t, len(v), len(v)))
+		for i, value := range v {
+			if !setValue(dst.Index(i), value) {
+				return false
+			}
+		}
+		return true
+	case string:
+		if t.Kind() != reflect.String {
+			return false
+		}
+		dst.SetString(v)
+		return true
+	case bool:
+		if t.Kind() != reflect.Bool {
+			return false
+		}
+		dst.SetBool(v)
+		return true
+	case json.Number:
+		switch t.Kind() {
+		case reflect.Int:
+			n, err := strconv.ParseInt(string(v), 10, t.Bits())
+			dst.SetInt(n)
+			return err == nil
+		case reflect.Float64:
+			n, err := v.Float64()
+			dst.SetFloat(n)
+			return err == nil
+		}
+	}
+	return false
 }
 
 // unmarshalUseNumber is json.Unmarshal, except that it decodes numbers to json.Number.

@@ -503,6 +503,192 @@ func TestConfigThatCannotBeEncodedIsRejected(t *testing.T) {
 	}
 }
 
+// A configHolder holds a config in a way that encoding/json follows, without or with a MarshalJSON in between.
+type (
+	configHolder    struct{ Config *portkey.ConfigObject }
+	configMarshaler struct{ config *portkey.ConfigObject }
+)
+
+func (m configMarshaler) MarshalJSON() ([]byte, error) { return json.Marshal(m.config) }
+
+func TestConfigThatContainsItselfIsRejected(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		add  func(c *portkey.ConfigObject) // makes c contain itself
+	}{
+		{"Extra", func(c *portkey.ConfigObject) { c.Extra = map[string]any{"a": c} }},
+		{"Extra by value", func(c *portkey.ConfigObject) {
+			c.Extra = map[string]any{}
+			c.Extra["a"], c.Extra["b"] = *c, *c
+		}},
+		{"OverrideParams", func(c *portkey.ConfigObject) { c.OverrideParams = map[string]any{"a": c} }},
+		{"DefaultParams", func(c *portkey.ConfigObject) { c.DefaultParams = map[string]any{"a": []any{"b", c}} }},
+		{"InputGuardrails", func(c *portkey.ConfigObject) { c.InputGuardrails = []any{c} }},
+		{"OutputGuardrails", func(c *portkey.ConfigObject) { c.OutputGuardrails = []any{map[string]any{"a": &c}} }},
+		{"BeforeRequestHooks", func(c *portkey.ConfigObject) { c.BeforeRequestHooks = []map[string]any{{"a": c}} }},
+		{"AfterRequestHooks", func(c *portkey.ConfigObject) { c.AfterRequestHooks = []map[string]any{{"a": c}} }},
+		{"Strategy.Extra", func(c *portkey.ConfigObject) {
+			c.Strategy = &portkey.Strategy{Mode: "single", Extra: map[string]any{"a": c}}
+		}},
+		{"strategy in its Extra", func(c *portkey.ConfigObject) {
+			c.Strategy = &portkey.Strategy{Mode: "single"}
+			c.Strategy.Extra = map[string]any{"a": c.Strategy}
+		}},
+		{"Query", func(c *portkey.ConfigObject) {
+			c.Strategy = &portkey.Strategy{Conditions: []portkey.Condition{{Query: portkey.Query{"$and": []any{c}}}}}
+		}},
+		{"query in itself", func(c *portkey.ConfigObject) {
+			query := portkey.Query{}
+			query["$and"] = []portkey.Query{query}
+			c.Strategy = &portkey.Strategy{Conditions: []portkey.Condition{{Query: query}}}
+		}},
+		{"Condition.Extra", func(c *portkey.ConfigObject) {
+			c.Strategy = &portkey.Strategy{Conditions: []portkey.Condition{{Extra: map[string]any{"a": c}}}}
+		}},
+		{"Cache.Extra", func(c *portkey.ConfigObject) {
+			c.Cache = &portkey.Cache{Mode: "simple", Extra: map[string]any{"a": c}}
+		}},
+		{"Retry.Extra", func(c *portkey.ConfigObject) {
+			c.Retry = &portkey.Retry{Attempts: 1, Extra: map[string]any{"a": c}}
+		}},
+		{"CircuitBreaker.Extra", func(c *portkey.ConfigObject) {
+			c.CircuitBreaker = &portkey.CircuitBreaker{Extra: map[string]any{"a": c}}
+		}},
+		{"Targets", func(c *portkey.ConfigObject) {
+			c.Targets = make([]portkey.ConfigObject, 2)
+			c.Targets[0].Targets, c.Targets[1].Targets = c.Targets, c.Targets
+		}},
+		{"Extra of a target", func(c *portkey.ConfigObject) {
+			c.Targets = []portkey.ConfigObject{{Extra: map[string]any{"a": c}}}
+		}},
+		{"Config in Extra", func(c *portkey.ConfigObject) {
+			var config portkey.Config = c
+			c.Extra = map[string]any{"a": map[int]*portkey.Config{1: &config}}
+		}},
+		{"struct", func(c *portkey.ConfigObject) { c.Extra = map[string]any{"a": []configHolder{{c}}} }},
+		{"json.Marshaler", func(c *portkey.ConfigObject) { c.Extra = map[string]any{"a": &configMarshaler{c}} }},
+		{"json.Marshaler below a loop", func(c *portkey.ConfigObject) {
+			loop := map[string]any{"z": configMarshaler{c}}
+			loop["a"] = loop
+			c.Extra = loop
+		}},
+		{"json.Marshaler deep below", func(c *portkey.ConfigObject) {
+			var deep any = configMarshaler{c}
+			for range 200 {
+				deep = []any{deep}
+			}
+			c.Extra = map[string]any{"a": deep}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &portkey.ConfigObject{Provider: "openai", APIKey: secret}
+			tt.add(c)
+			if err := c.Validate(); err == nil || strings.Contains(err.Error(), secret) {
+				t.Errorf("Validate: got %v, want an error without the key", err)
+			}
+			if b, err := json.Marshal(c); err == nil {
+				t.Errorf("json.Marshal: got %.200s, want an error", b)
+			}
+			req := newRequest(t, withConfig(t.Context(), c), "POST", openAIChat, "")
+			checkInvalidRequest(t, req, "x-portkey-config")
+		})
+	}
+}
+
+// nested returns JSON with depth objects and lists within each other, at least two.
+func nested(depth int, open, end string) string {
+	perLevel := strings.Count(open, "{") + strings.Count(open, "[")
+	levels := (depth - 1) / perLevel
+	rest := depth - levels*perLevel - 1
+	return strings.Repeat(open, levels) + "{" + strings.Repeat(`"a":{`, rest) +
+		strings.Repeat("}", rest) + "}" + strings.Repeat(end, levels)
+}
+
+func TestConfigMayBeNested64Deep(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, open, end string }{
+		{"targets", `{"targets":[`, `]}`},
+		{"objects", `{"a":`, `}`},
+		{"lists", `{"input_guardrails":[`, `]}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for depth, wantErr := range map[int]bool{63: false, 64: false, 65: true, 66: true} {
+				inString := strings.Repeat(`[{\"\\`, 65) // is not nested
+				text := `{"virtual_key":"` + inString + `","x":` + nested(depth-1, tt.open, tt.end) + `}`
+				var c portkey.ConfigObject
+				if err := json.Unmarshal([]byte(text), &c); (err != nil) != wantErr {
+					t.Errorf("depth %d: Unmarshal: got %v, want an error: %t", depth, err, wantErr)
+				}
+				c = portkey.ConfigObject{VirtualKey: "vk", Extra: map[string]any{
+					"x": json.RawMessage(nested(depth-1, tt.open, tt.end)),
+				}}
+				if err := c.Validate(); (err != nil) != wantErr {
+					t.Errorf("depth %d: Validate: got %v, want an error: %t", depth, err, wantErr)
+				}
+				if _, err := json.Marshal(c); (err != nil) != wantErr {
+					t.Errorf("depth %d: Marshal: got %v, want an error: %t", depth, err, wantErr)
+				}
+				_, err := portkey.NewTransport(nil, portkey.Options{
+					BaseURL: "http://gw.example", Headers: portkey.Headers{Config: portkey.ConfigJSON(text)},
+				})
+				if (err != nil) != wantErr {
+					t.Errorf("depth %d: ConfigJSON: got %v, want an error: %t", depth, err, wantErr)
+				}
+				req := newRequest(t, t.Context(), "POST", "http://gw.example/v1/chat/completions", "")
+				req.Header.Set("x-portkey-config", text)
+				tr := newTransport(t, new(recorder), portkey.Options{BaseURL: "http://gw.example/v1"})
+				if _, err := tr.RoundTrip(req); (err != nil) != wantErr {
+					t.Errorf("depth %d: request header: got %v, want an error: %t", depth, err, wantErr)
+				}
+			}
+		})
+	}
+}
+
+func TestConfigsInExtraMayBeNested64Deep(t *testing.T) {
+	t.Parallel()
+	for depth, wantErr := range map[int]bool{2: false, 64: false, 65: true, 66: true} {
+		c := portkey.ConfigObject{VirtualKey: "vk"}
+		for range depth - 1 {
+			c = portkey.ConfigObject{VirtualKey: "vk", Extra: map[string]any{"x": c}}
+		}
+		if err := c.Validate(); (err != nil) != wantErr {
+			t.Errorf("depth %d: got %v, want an error: %t", depth, err, wantErr)
+		}
+	}
+}
+
+// The limit catches a hang or quadratic time: a linear decoder needs a few milliseconds.
+func TestDecodingAConfigTakesLinearTime(t *testing.T) {
+	for _, tt := range []struct{ name, text string }{
+		{"targets, 50 deep", `{"targets":[` + strings.Repeat(nested(50, `{"targets":[`, `]}`)+`,`, 200) + `{}]}`},
+		{"targets, 8000 deep", nested(8000, `{"targets":[`, `]}`)},
+		{"lists, 9000 deep", nested(9000, `{"a":[`, `]}`)},
+		{"parts", `{"targets":[` + strings.Repeat(`{"strategy":{"cb_config":{}},"cache":{"a":{}}},`, 2000) + `{}]}`},
+		{"unknown keys", `{"x":[` + strings.Repeat(`{"a":{"b":[]}},`, 7000) + `1]}`},
+		{"long numbers", `{"targets":[` + strings.Repeat(`{"request_timeout":1e999999},{"weight":1e-99999999},`, 2000) + `{}]}`},
+		{"unclosed", strings.Repeat(`{"targets":[`, 8000)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var c portkey.ConfigObject
+			start := time.Now()
+			err := json.Unmarshal([]byte(tt.text), &c)
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("decoding %d bytes took %v (%v)", len(tt.text), took, err)
+			}
+			req := newRequest(t, t.Context(), "POST", "http://gw.example/v1/chat/completions", "")
+			req.Header.Set("x-portkey-config", tt.text)
+			tr := newTransport(t, new(recorder), portkey.Options{BaseURL: "http://gw.example/v1"})
+			start = time.Now()
+			_, err = tr.RoundTrip(req)
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("sending %d bytes took %v (%v)", len(tt.text), took, err)
+			}
+		})
+	}
+}
+
 func TestChangingAConfigLaterHasNoEffect(t *testing.T) {
 	t.Parallel()
 	newConfig := func() portkey.ConfigObject {
