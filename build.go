@@ -319,30 +319,34 @@ func (b *headerBuilder) addCredentials(r *route, override string) {
 	for i := range client {
 		client[i] = cmp.Or(client[i], r.redirected[i])
 	}
-	fromClient := client[0] != "" // Authorization
-	special, _ := providers.Find(r.implied.Provider)
-	if override != "" && !b.portkeyHasCredential {
-		configured[0] = ""
-		r.url.RawQuery = replaceCredential(&client, override, r.url.RawQuery, special.KeyQuery)
-	}
-	for i, key := range credentialKeys {
-		if client[i] == "" || b.portkeyHasCredential && !b.forwards(key) {
-			client[i] = configured[i]
-		}
-	}
 	provider := b.get(keyProvider)
-	if !b.portkeyHasCredential {
+	if b.portkeyHasCredential {
+		for i, key := range credentialKeys {
+			if client[i] == "" || !b.forwards(key) {
+				client[i] = configured[i]
+			}
+		}
+		if special, _ := providers.Find(r.implied.Provider); special.KeyQuery != "" {
+			r.url.RawQuery = setQuery(r.url.RawQuery, special.KeyQuery, "")
+		}
+	} else {
+		fromClient := client[0] != "" // Authorization
+		if override != "" {
+			configured[0] = ""
+			replaceCredential(&client, override, r)
+		}
+		for i := range client {
+			client[i] = cmp.Or(client[i], configured[i])
+		}
 		b.moveCredential(&client, fromClient, provider, r)
-	} else if special.KeyQuery != "" {
-		r.url.RawQuery = setQuery(r.url.RawQuery, special.KeyQuery, "")
+		if client == (credentials{}) && b.needsCredential(provider, r) {
+			// The gateway would send "Bearer undefined" to the provider. If Authorization is
+			// empty, the provider reports what is missing.
+			b.set(keyAuthorization, "")
+		}
 	}
 	for i, key := range credentialKeys {
 		b.setNonEmpty(key, client[i])
-	}
-	if client == (credentials{}) && !b.portkeyHasCredential && b.needsCredential(provider, r) {
-		// The gateway would send "Bearer undefined" to the provider. If Authorization is
-		// empty, the provider reports what is missing.
-		b.set(keyAuthorization, "")
 	}
 }
 
@@ -387,8 +391,8 @@ func (b *headerBuilder) needsCredential(provider string, r *route) bool {
 // replaceCredential replaces the credentials of the client by authorization, in the
 // headers or the query parameter that the client used, and in their form: an API key
 // has no "Bearer". If the client used none, or the scheme is another one, authorization
-// goes into Authorization. It returns the new query.
-func replaceCredential(client *credentials, authorization, query, queryKey string) string {
+// goes into Authorization.
+func replaceCredential(client *credentials, authorization string, r *route) {
 	key, isBearer := strings.CutPrefix(authorization, "Bearer ")
 	if !isBearer {
 		key = ""
@@ -399,13 +403,13 @@ func replaceCredential(client *credentials, authorization, query, queryKey strin
 			client[i], used = key, isBearer
 		}
 	}
-	if parsed, _ := url.ParseQuery(query); queryKey != "" && parsed.Has(queryKey) {
-		query, used = setQuery(query, queryKey, key), isBearer
+	special, _ := providers.Find(r.implied.Provider)
+	if special.KeyQuery != "" && r.url.Query().Has(special.KeyQuery) {
+		r.url.RawQuery, used = setQuery(r.url.RawQuery, special.KeyQuery, key), isBearer
 	}
 	if !used || client[0] != "" {
 		client[0] = authorization
 	}
-	return query
 }
 
 // setQuery sets a parameter that a query has, or removes it if value is "". It changes

@@ -100,14 +100,17 @@ func credentialIndex(key string) int { return slices.Index(credentialKeys[:], ke
 // isCanonical reports whether http.CanonicalHeaderKey would return key unchanged.
 // It takes a fifth of the time. It may report false for an invalid key.
 func isCanonical(key string) bool {
-	previous := byte('-')
+	first := true // of a word
 	for i := range len(key) {
 		c := key[i]
-		isLower, isUpper := 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z'
-		if previous == '-' && isLower || previous != '-' && isUpper {
+		if first {
+			if 'a' <= c && c <= 'z' {
+				return false
+			}
+		} else if 'A' <= c && c <= 'Z' {
 			return false
 		}
-		previous = c
+		first = c == '-'
 	}
 	return true
 }

@@ -289,7 +289,7 @@ func (g *gateway) sameOrigin(u *url.URL) bool {
 
 // sameHost reports whether host, with or without a port, has the host and port of g.
 func (g *gateway) sameHost(host string) bool {
-	return host == g.url.Host || providers.Host(g.url.Scheme, host) == g.host
+	return host == g.url.Host || len(host) >= len(g.host) && providers.Host(g.url.Scheme, host) == g.host
 }
 
 // endpointURL returns the URL of endpoint, an escaped path below the base URL of g. The
