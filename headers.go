@@ -32,8 +32,11 @@ type Headers struct {
 	// URL the client uses.
 	Provider string `header:"x-portkey-provider"`
 
-	// Authorization is the provider's credential with its scheme: "Bearer sk-...".
-	// It is for clients that send no credential: the client's own overrides it.
+	// Authorization is the provider's credential with its scheme: "Bearer sk-...". In
+	// [WithHeaders] it replaces the credential that the client sends, in the header or
+	// query parameter that the client uses and in its form: for a service with a key for
+	// each tenant. In Options it is only for clients that send no credential, unless
+	// Options.IgnoreRequestHeaders is set.
 	Authorization string `header:"authorization,secret"`
 
 	// Config is a gateway config: a [ConfigSlug], [ConfigObject] or [ConfigJSON].

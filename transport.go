@@ -113,14 +113,17 @@ type Upstream struct {
 // gateway. It is immutable and safe for concurrent use; [NewTransport] makes one.
 // It promises:
 //
-//  1. A Portkey header never leaves the gateway's origin: its scheme, host and
-//     port. After a redirect has left the origin, no further request of the chain
-//     carries x-portkey-* headers or credentials, even if it returns to the gateway,
-//     and a redirect that would carry the request body is refused with a [*RouteError].
-//  2. No request goes around the gateway unless Options.Filter excludes it. A
-//     request for neither the gateway nor a known provider fails with a [*RouteError].
-//  3. The caller's request is never changed and its body is always closed. The
-//     response and the error of the base are returned unchanged.
+//  1. A Portkey header, a credential or a prompt never leaves the gateway's origin: its
+//     scheme, host and port. After a redirect has left the origin, the further requests
+//     of the chain carry no x-portkey-* header, no credential in any header and no
+//     Referer, even if they return to the gateway. One that would carry the request
+//     body, or go to a provider, is refused with a [*RouteError].
+//  2. No request goes around the gateway, unless Options.Filter or PassUnknownHosts
+//     allows it. A request for neither the gateway nor a known provider fails with a
+//     [*RouteError] that says why.
+//  3. The caller's request is never changed, its body is always closed, also if a
+//     callback panics, and the response and the error of the base are returned
+//     unchanged.
 //  4. A secret is never printed: by fmt, log/slog or encoding/json, in an error or
 //     in a panic.
 //
@@ -134,9 +137,15 @@ type Upstream struct {
 // A header on the request overrides the inner context, which overrides the outer
 // context, which overrides Options. Metadata is merged key by key. Without an
 // explicit trace ID, the trace-id of a traceparent header is used, or a new one
-// is made. If Portkey certainly has the provider's credential (because of a virtual
-// key, an "@slug" provider, or a config that names a provider or targets), the
-// client's credential is not sent, unless ForwardHeaders names its header.
+// is made.
+//
+// # Credentials
+//
+// The client's credential is sent to the gateway, in the header in which the gateway
+// reads it. Headers.Authorization in a context replaces it, in Options it is a default.
+// If Portkey certainly has the provider's credential (because of a virtual key, an
+// "@slug" provider, or a config that names a provider or targets), the client's is not
+// sent, unless ForwardHeaders names its header.
 //
 // # Timeouts
 //
