@@ -241,7 +241,6 @@ func (r *retryAdapter) clientFor(c *retryCall) *retryablehttp.Client {
 	hc := r.currentClient()
 	c.base = hc.Transport
 	hc.Transport = onlyRoundTrip(c.send)
-	hc.CheckRedirect = returnRedirect
 	client := &retryablehttp.Client{
 		HTTPClient:      &hc,
 		Logger:          r.client.Logger,
@@ -278,6 +277,7 @@ type retryCall struct {
 	// openBody is the body to close if the call fails: the request's until the base has
 	// it, then the response's.
 	openBody io.ReadCloser
+	header   http.Header // of the base's response
 }
 
 // nextBody returns the body of each attempt: req.Body for the first, and a new one for
@@ -301,16 +301,26 @@ func (c *retryCall) nextBody() (io.Reader, error) {
 	return body, nil
 }
 
+// send calls the base. It hides Location from the http.Client until checkRetry: even
+// with a CheckRedirect that stops it, the client would open the body again, and fail if
+// that fails or Location is invalid.
 func (c *retryCall) send(req *http.Request) (*http.Response, error) {
 	c.openBody = nil // from here on, the base closes it
 	resp, err := c.base.RoundTrip(req)
 	if resp != nil {
-		c.openBody = resp.Body
+		c.openBody, c.header = resp.Body, resp.Header
+		if resp.Header.Get("Location") != "" {
+			resp.Header = resp.Header.Clone()
+			resp.Header.Del("Location")
+		}
 	}
 	return resp, err
 }
 
 func (c *retryCall) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	if resp != nil {
+		resp.Header = c.header
+	}
 	c.attempts++
 	c.willRetry = false
 	if !c.replayable {

@@ -839,6 +839,42 @@ func TestRetryFollowsNoRedirects(t *testing.T) {
 	}
 }
 
+func TestRedirectThatCannotBeFollowedIsReturnedByRetries(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, location string
+		getBody        func() (io.ReadCloser, error)
+	}{
+		{"invalid Location", "http://[::1", func() (io.ReadCloser, error) { return http.NoBody, nil }},
+		{"GetBody fails", "/y", func() (io.ReadCloser, error) { return nil, errors.New("failed") }},
+		{"GetBody panics", "/y", func() (io.ReadCloser, error) { panic("GetBody") }},
+	} {
+		for _, status := range []int{302, 307} {
+			t.Run(fmt.Sprint(tt.name, " ", status), func(t *testing.T) {
+				header := http.Header{"Location": {tt.location}, "X-Other": {"1"}}
+				want := header.Clone()
+				base := &recorder{respond: func(r *http.Request) (*http.Response, error) {
+					r.Body.Close()
+					return &http.Response{StatusCode: status, Header: header, Body: http.NoBody}, nil
+				}}
+				tr := newTransport(t, newRetryTransport(base), portkey.Options{BaseURL: "http://gw.example"})
+				req := newPost(t, t.Context())
+				req.GetBody = tt.getBody
+				resp, err := tr.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n := len(base.all()); resp.StatusCode != status || n != 1 {
+					t.Errorf("got %d after %d attempts, want %d after 1", resp.StatusCode, n, status)
+				}
+				if !reflect.DeepEqual(resp.Header, want) {
+					t.Errorf("got header %v, want %v", resp.Header, want)
+				}
+			})
+		}
+	}
+}
+
 func TestResponseOfTheGatewayIsNotRetried(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"x-portkey-trace-id", "x-portkey-request-id", "x-portkey-gateway-exception"} {
