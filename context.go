@@ -178,8 +178,23 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// Format prints the parent context and no headers.
-func (c *callContext) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%v.WithPortkey", c.Context) }
+// Format prints no headers, as the standard library's contexts print no values. A chain
+// of With functions is printed once: each level would copy the text of all below it.
+func (c *callContext) Format(s fmt.State, _ rune) {
+	parent := c.Context
+	for {
+		p, ok := parent.(*callContext)
+		if !ok {
+			break
+		}
+		parent = p.Context
+	}
+	format := "%T.WithPortkey"
+	if _, ok := parent.(fmt.Stringer); ok {
+		format = "%v.WithPortkey"
+	}
+	fmt.Fprintf(s, format, parent)
+}
 
 // newTraceID returns a random UUID, like uuid.NewString, with one allocation instead
 // of three.

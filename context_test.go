@@ -205,12 +205,62 @@ func TestPrintedContextShowsNoHeaders(t *testing.T) {
 			}
 		})
 	}
-	t.Run("name", func(t *testing.T) {
-		const want = "context.Background.WithPortkey"
-		if got := fmt.Sprint(portkey.WithTrace(context.Background(), "x")); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	})
+}
+
+// A wrappedContext is a context of another package, which has no String method.
+type wrappedContext struct{ context.Context }
+
+func TestContextsPrintLikeThoseOfTheStandardLibrary(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	background := context.Background()
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context
+		want string
+	}{
+		{"one", portkey.WithTrace(background, "x"), "context.Background.WithPortkey"},
+		{
+			"several", portkey.WithTrace(portkey.WithTrace(portkey.WithTrace(background, "x"), "y"), "z"),
+			"context.Background.WithPortkey",
+		},
+		{
+			"over a value", portkey.WithTrace(context.WithValue(background, key{}, "v"), "x"),
+			"context.Background.WithValue(portkey_test.key, v).WithPortkey",
+		},
+		{
+			"over another package's", portkey.WithTrace(wrappedContext{portkey.WithTrace(background, "x")}, "y"),
+			"portkey_test.wrappedContext.WithPortkey",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := fmt.Sprint(tt.ctx); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// The limit catches quadratic time: linear time is a few milliseconds.
+func TestPrintingADeepContextTakesLinearTime(t *testing.T) {
+	for name, wrap := range map[string]func(context.Context) context.Context{
+		"With functions": func(ctx context.Context) context.Context { return ctx },
+		"With functions and another package's": func(ctx context.Context) context.Context {
+			return wrappedContext{ctx}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			for range 100_000 {
+				ctx = portkey.WithTrace(wrap(ctx), "x")
+			}
+			start := time.Now()
+			got := fmt.Sprintf("%v", ctx)
+			if took := time.Since(start); took > 2*time.Second || len(got) > 100 {
+				t.Errorf("got %d bytes after %v", len(got), took)
+			}
+		})
+	}
 }
 
 func TestInvalidMetadataInAContextFailsTheCall(t *testing.T) {
