@@ -178,8 +178,8 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// Format prints no headers, as the standard library's contexts print no values. A chain
-// of With functions is printed once: each level would copy the text of all below it.
+// Format prints the parent context and no headers. It prints consecutive contexts of
+// this package as one: each would copy the text of all its parents.
 func (c *callContext) Format(s fmt.State, _ rune) {
 	parent := c.Context
 	for {
