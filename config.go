@@ -123,9 +123,17 @@ type ConfigObject struct {
 	Extra map[string]any `json:"-"`
 }
 
+// The modes of a [Strategy].
+const (
+	ModeSingle      = "single"      // calls the first target
+	ModeLoadBalance = "loadbalance" // calls a random target, by Weight
+	ModeFallback    = "fallback"    // calls the targets in order until one succeeds
+	ModeConditional = "conditional" // calls the target that Conditions select
+)
+
 // Strategy decides which targets of a config are called.
 type Strategy struct {
-	// Mode is single, loadbalance, fallback or conditional.
+	// Mode is one of the Mode constants, such as ModeFallback.
 	Mode string `json:"mode"`
 	// OnStatusCodes are the response statuses on which a fallback calls the next target.
 	// The gateway's default is every status but 2xx.
@@ -154,10 +162,15 @@ type Condition struct {
 // $and and $or combine a list of queries.
 type Query map[string]any
 
+// The modes of a [Cache].
+const (
+	CacheSimple   = "simple"   // compares requests exactly
+	CacheSemantic = "semantic" // compares their meaning
+)
+
 // Cache makes the gateway answer equal requests from its cache.
 type Cache struct {
-	// Mode is simple, which compares requests exactly, or semantic, which compares
-	// their meaning.
+	// Mode is CacheSimple or CacheSemantic.
 	Mode string `json:"mode"`
 	// MaxAge is how long a response is cached: in seconds at the hosted gateway, in
 	// milliseconds at the open-source one.

@@ -17,7 +17,7 @@ import (
 var (
 	wholeConfig = portkey.ConfigObject{
 		Strategy: &portkey.Strategy{
-			Mode: "conditional", Default: "rest",
+			Mode: portkey.ModeConditional, Default: "rest",
 			Conditions: []portkey.Condition{
 				{Query: portkey.Query{"metadata.plan": portkey.Query{"$eq": "gôld"}}, Then: "best"},
 				{Query: portkey.Query{"$or": []portkey.Query{
@@ -32,7 +32,7 @@ var (
 			},
 		},
 		Targets: []portkey.ConfigObject{
-			{Name: "rest", Strategy: &portkey.Strategy{Mode: "loadbalance"}, Targets: []portkey.ConfigObject{
+			{Name: "rest", Strategy: &portkey.Strategy{Mode: portkey.ModeLoadBalance}, Targets: []portkey.ConfigObject{
 				{Provider: "openai", APIKey: "k1", Weight: portkey.Ptr(0.0)},
 				{
 					Provider: "@team", Weight: portkey.Ptr(0.75),
@@ -44,7 +44,7 @@ var (
 				Name: "best", Provider: "openai", APIKey: "k2", CustomHost: "https://llm.example.com/v1",
 				ForwardHeaders: []string{"X-A"},
 				Retry:          &portkey.Retry{Attempts: 3, OnStatusCodes: []int{}, UseRetryAfterHeaders: portkey.Ptr(false)},
-				Cache:          &portkey.Cache{Mode: "simple", MaxAge: 60},
+				Cache:          &portkey.Cache{Mode: portkey.CacheSimple, MaxAge: 60},
 				RequestTimeout: 1500, StrictOpenAICompliance: portkey.Ptr(false),
 				InputGuardrails: []any{"g1"},
 				OutputGuardrails: []any{
@@ -264,6 +264,25 @@ func TestValidateAcceptsValidConfigs(t *testing.T) {
 				t.Errorf("got %v, want no error", err)
 			}
 		})
+	}
+}
+
+func TestModesAreValid(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{
+		portkey.ModeSingle, portkey.ModeLoadBalance, portkey.ModeFallback, portkey.ModeConditional,
+	} {
+		strategy := &portkey.Strategy{Mode: mode, Conditions: []portkey.Condition{}, Default: "a"}
+		c := portkey.ConfigObject{Strategy: strategy, Targets: []portkey.ConfigObject{{Name: "a", VirtualKey: "vk"}}}
+		if err := c.Validate(); err != nil {
+			t.Errorf("strategy %s: %v", mode, err)
+		}
+	}
+	for _, mode := range []string{portkey.CacheSimple, portkey.CacheSemantic} {
+		c := portkey.ConfigObject{Cache: &portkey.Cache{Mode: mode}}
+		if err := c.Validate(); err != nil {
+			t.Errorf("cache %s: %v", mode, err)
+		}
 	}
 }
 
@@ -529,10 +548,10 @@ func TestConfigThatContainsItselfIsRejected(t *testing.T) {
 		{"BeforeRequestHooks", func(c *portkey.ConfigObject) { c.BeforeRequestHooks = []map[string]any{{"a": c}} }},
 		{"AfterRequestHooks", func(c *portkey.ConfigObject) { c.AfterRequestHooks = []map[string]any{{"a": c}} }},
 		{"Strategy.Extra", func(c *portkey.ConfigObject) {
-			c.Strategy = &portkey.Strategy{Mode: "single", Extra: map[string]any{"a": c}}
+			c.Strategy = &portkey.Strategy{Mode: portkey.ModeSingle, Extra: map[string]any{"a": c}}
 		}},
 		{"strategy in its Extra", func(c *portkey.ConfigObject) {
-			c.Strategy = &portkey.Strategy{Mode: "single"}
+			c.Strategy = &portkey.Strategy{Mode: portkey.ModeSingle}
 			c.Strategy.Extra = map[string]any{"a": c.Strategy}
 		}},
 		{"Query", func(c *portkey.ConfigObject) {
@@ -547,7 +566,7 @@ func TestConfigThatContainsItselfIsRejected(t *testing.T) {
 			c.Strategy = &portkey.Strategy{Conditions: []portkey.Condition{{Extra: map[string]any{"a": c}}}}
 		}},
 		{"Cache.Extra", func(c *portkey.ConfigObject) {
-			c.Cache = &portkey.Cache{Mode: "simple", Extra: map[string]any{"a": c}}
+			c.Cache = &portkey.Cache{Mode: portkey.CacheSimple, Extra: map[string]any{"a": c}}
 		}},
 		{"Retry.Extra", func(c *portkey.ConfigObject) {
 			c.Retry = &portkey.Retry{Attempts: 1, Extra: map[string]any{"a": c}}
@@ -693,7 +712,7 @@ func TestChangingAConfigLaterHasNoEffect(t *testing.T) {
 	t.Parallel()
 	newConfig := func() portkey.ConfigObject {
 		return portkey.ConfigObject{
-			Strategy: &portkey.Strategy{Mode: "loadbalance"},
+			Strategy: &portkey.Strategy{Mode: portkey.ModeLoadBalance},
 			Targets: []portkey.ConfigObject{{
 				Provider: "openai", APIKey: "k", Weight: portkey.Ptr(1.0),
 				OverrideParams: map[string]any{"stop": []any{"a"}, "x": "1"},

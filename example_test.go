@@ -191,7 +191,7 @@ func ExampleHeadersFromContext() {
 // NewTransport validates the config. The error names the invalid field.
 func ExampleConfigObject() {
 	config := portkey.ConfigObject{
-		Strategy: &portkey.Strategy{Mode: "fallback", OnStatusCodes: []int{429, 503}},
+		Strategy: &portkey.Strategy{Mode: portkey.ModeFallback, OnStatusCodes: []int{429, 503}},
 		Targets: []portkey.ConfigObject{
 			{Provider: "@openai-prod"},
 			{Provider: "Anthropic", APIKey: "sk-ant-..."},

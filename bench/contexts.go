@@ -52,8 +52,8 @@ func measureContexts(rounds int, block time.Duration) []goal {
 // fiveTargets returns a config with a cache and a fallback to five targets.
 func fiveTargets() portkey.ConfigObject {
 	config := portkey.ConfigObject{
-		Strategy: &portkey.Strategy{Mode: "fallback", OnStatusCodes: []int{429, 500, 503}},
-		Cache:    &portkey.Cache{Mode: "simple", MaxAge: 3600},
+		Strategy: &portkey.Strategy{Mode: portkey.ModeFallback, OnStatusCodes: []int{429, 500, 503}},
+		Cache:    &portkey.Cache{Mode: portkey.CacheSimple, MaxAge: 3600},
 	}
 	for i := range 5 {
 		config.Targets = append(config.Targets, portkey.ConfigObject{

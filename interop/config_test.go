@@ -518,7 +518,7 @@ func TestConfigObjectAndMetadataInAnyLanguage(t *testing.T) {
 	const text = "gôld 金 🥇"
 	u := newUpstream(t, nil)
 	client := rerouted(t, portkey.Headers{CustomHost: u.URL + "/v1", Config: portkey.ConfigObject{
-		Strategy: &portkey.Strategy{Mode: "conditional", Default: "rest", Conditions: []portkey.Condition{
+		Strategy: &portkey.Strategy{Mode: portkey.ModeConditional, Default: "rest", Conditions: []portkey.Condition{
 			{Query: portkey.Query{"metadata.tier": portkey.Query{"$eq": text}}, Then: "best"},
 		}},
 		Targets: []portkey.ConfigObject{

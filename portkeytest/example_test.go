@@ -85,7 +85,7 @@ func ExampleGateway_Next_fallback() {
 	defer gw.Close()
 	gw.Next(portkeytest.Fault{Status: http.StatusServiceUnavailable})
 	client := newClient(gw, portkey.Headers{Config: portkey.ConfigObject{
-		Strategy: &portkey.Strategy{Mode: "fallback"},
+		Strategy: &portkey.Strategy{Mode: portkey.ModeFallback},
 		Targets:  []portkey.ConfigObject{{Provider: "openai", APIKey: "sk-1"}, {Provider: "groq", APIKey: "gsk-1"}},
 	}})
 

@@ -65,15 +65,15 @@ func (x *exchange) route(ctx context.Context, target portkey.ConfigObject, optio
 		return x.route(ctx, child, fmt.Sprintf("%s.targets[%d]", optionPath, i))
 	}
 	switch target.Strategy.Mode {
-	case "loadbalance":
+	case portkey.ModeLoadBalance:
 		return routeTo(pickByWeight(target.Targets))
-	case "conditional":
+	case portkey.ModeConditional:
 		i, err := x.conditionalTarget(target)
 		if err != nil {
 			return nil, err
 		}
 		return routeTo(i)
-	case "fallback":
+	case portkey.ModeFallback:
 		for i := range target.Targets {
 			resp, err := routeTo(i)
 			if err != nil || i == len(target.Targets)-1 || !shouldFallBack(target.Strategy, resp.StatusCode) {

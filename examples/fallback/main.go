@@ -20,7 +20,7 @@ import (
 )
 
 var config = portkey.ConfigObject{
-	Strategy: &portkey.Strategy{Mode: "fallback", OnStatusCodes: []int{429, 500, 502, 503, 504}},
+	Strategy: &portkey.Strategy{Mode: portkey.ModeFallback, OnStatusCodes: []int{429, 500, 502, 503, 504}},
 	Targets: []portkey.ConfigObject{
 		{Provider: "@openai-prod", Retry: &portkey.Retry{Attempts: 1}},
 		{Provider: "@anthropic-prod", OverrideParams: map[string]any{"model": "claude-sonnet-4"}},
