@@ -14,7 +14,8 @@ import "time"
 // where they are escaped. A value that cannot be sent causes a [*HeaderError].
 //
 // Headers contains secrets. When it is printed with fmt, logged with log/slog or
-// encoded with encoding/json, it shows its headers, with secret values redacted.
+// encoded as JSON, YAML, TOML or XML, it shows its headers, with secret values
+// redacted. SECURITY.md lists the printers that show the values.
 //
 // Portkey documents the parameters at
 // https://portkey.ai/docs/api-reference/inference-api/headers.

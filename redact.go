@@ -137,6 +137,9 @@ func (h Headers) LogValue() slog.Value { return logHeaders(h) }
 // MarshalJSON encodes the headers that h sets, with secrets redacted.
 func (h Headers) MarshalJSON() ([]byte, error) { return marshalHeaders(h) }
 
+// MarshalText returns what Format prints, for YAML, TOML and XML.
+func (h Headers) MarshalText() ([]byte, error) { return fmt.Append(nil, h), nil }
+
 // Format prints a with its secrets redacted, for any verb.
 func (a AWS) Format(s fmt.State, _ rune) { formatHeaders(s, a) }
 
@@ -145,6 +148,9 @@ func (a AWS) LogValue() slog.Value { return logHeaders(a) }
 
 // MarshalJSON encodes a with its secrets redacted.
 func (a AWS) MarshalJSON() ([]byte, error) { return marshalHeaders(a) }
+
+// MarshalText returns what Format prints, for YAML, TOML and XML.
+func (a AWS) MarshalText() ([]byte, error) { return fmt.Append(nil, a), nil }
 
 // Format prints a with its secrets redacted, for any verb.
 func (a Azure) Format(s fmt.State, _ rune) { formatHeaders(s, a) }
@@ -155,6 +161,9 @@ func (a Azure) LogValue() slog.Value { return logHeaders(a) }
 // MarshalJSON encodes a with its secrets redacted.
 func (a Azure) MarshalJSON() ([]byte, error) { return marshalHeaders(a) }
 
+// MarshalText returns what Format prints, for YAML, TOML and XML.
+func (a Azure) MarshalText() ([]byte, error) { return fmt.Append(nil, a), nil }
+
 // Format prints o with its secrets redacted, for any verb.
 func (o Oracle) Format(s fmt.State, _ rune) { formatHeaders(s, o) }
 
@@ -164,6 +173,9 @@ func (o Oracle) LogValue() slog.Value { return logHeaders(o) }
 // MarshalJSON encodes o with its secrets redacted.
 func (o Oracle) MarshalJSON() ([]byte, error) { return marshalHeaders(o) }
 
+// MarshalText returns what Format prints, for YAML, TOML and XML.
+func (o Oracle) MarshalText() ([]byte, error) { return fmt.Append(nil, o), nil }
+
 // Format prints v with its secrets redacted, for any verb.
 func (v Vertex) Format(s fmt.State, _ rune) { formatHeaders(s, v) }
 
@@ -172,6 +184,9 @@ func (v Vertex) LogValue() slog.Value { return logHeaders(v) }
 
 // MarshalJSON encodes v with its secrets redacted.
 func (v Vertex) MarshalJSON() ([]byte, error) { return marshalHeaders(v) }
+
+// MarshalText returns what Format prints, for YAML, TOML and XML.
+func (v Vertex) MarshalText() ([]byte, error) { return fmt.Append(nil, v), nil }
 
 // Format prints c, for any verb. It prints a placeholder if c looks like a config object.
 func (c ConfigSlug) Format(s fmt.State, _ rune) {
@@ -189,12 +204,13 @@ func (c ConfigSlug) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c
 // print a panic that is not recovered.
 func (c ConfigSlug) String() string { return fmt.Sprint(c) }
 
-// MarshalJSON encodes c, or a placeholder if c looks like a config object.
-func (c ConfigSlug) MarshalJSON() ([]byte, error) {
+// MarshalText returns c, or a placeholder if c looks like a config object. It is used
+// for JSON as well.
+func (c ConfigSlug) MarshalText() ([]byte, error) {
 	if !c.isSlug() {
-		return json.Marshal(redacted)
+		return []byte(redacted), nil
 	}
-	return json.Marshal(string(c))
+	return []byte(c), nil
 }
 
 // Format prints a placeholder, for any verb.
@@ -206,11 +222,17 @@ func (c ConfigJSON) LogValue() slog.Value { return slog.StringValue(redacted) }
 // String returns a placeholder.
 func (c ConfigJSON) String() string { return redacted }
 
+// MarshalText returns a placeholder. JSON is encoded by MarshalJSON, which does not.
+func (c ConfigJSON) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
 // Format prints a placeholder, for any verb.
 func (c ConfigObject) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 
 // LogValue returns a placeholder.
 func (c ConfigObject) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns a placeholder. JSON is encoded by MarshalJSON, which does not.
+func (c ConfigObject) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Format prints o with its secrets redacted, for any verb.
 func (o Options) Format(s fmt.State, _ rune) {
@@ -227,6 +249,9 @@ func (o Options) Format(s fmt.State, _ rune) {
 // LogValue returns o with its secrets redacted.
 func (o Options) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(o)) }
 
+// MarshalText returns what Format prints, for JSON, YAML, TOML and XML.
+func (o Options) MarshalText() ([]byte, error) { return fmt.Append(nil, o), nil }
+
 // Format prints u, for any verb. It prints a placeholder for a BaseURL that is invalid.
 func (u Upstream) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "%q at %s", u.Provider, printedURL(u.BaseURL))
@@ -235,8 +260,8 @@ func (u Upstream) Format(s fmt.State, _ rune) {
 	}
 }
 
-// MarshalJSON encodes u as Format prints it.
-func (u Upstream) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(u)) }
+// MarshalText returns what Format prints, for JSON, YAML, TOML and XML.
+func (u Upstream) MarshalText() ([]byte, error) { return fmt.Append(nil, u), nil }
 
 // LogValue returns u as Format prints it.
 func (u Upstream) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(u)) }
@@ -262,3 +287,6 @@ func (t Transport) Format(s fmt.State, _ rune) {
 	}
 	fmt.Fprintf(s, "portkey.Transport{gateway: %v, headers: %v}", t.gateway.url, names)
 }
+
+// MarshalText returns what Format prints, for JSON, YAML, TOML and XML.
+func (t Transport) MarshalText() ([]byte, error) { return fmt.Append(nil, t), nil }

@@ -3,7 +3,9 @@ package portkey_test
 import (
 	"bytes"
 	"context"
+	"encoding"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -191,7 +193,70 @@ func secretOptionsAndHeaders() map[string]any {
 			all[f.Type().Name()], all["*"+f.Type().Name()] = f.Interface(), f.Addr().Interface()
 		}
 	}
+	addHolders(all, "Headers", h)
+	addHolders(all, "Options", opts)
+	addHolders(all, "Upstream", upstreams[0])
+	addHolders(all, "AWS", h.AWS)
+	type (
+		headers           = portkey.Headers
+		embedded          struct{ portkey.Headers }
+		embeddedPointer   struct{ *portkey.Headers }
+		embeddedLowerCase struct{ headers } // an unexported field, whose methods are exported
+		embeddedOptions   struct{ *portkey.Options }
+	)
+	all["embedded Headers"] = embedded{h}
+	all["embedded *Headers"] = embeddedPointer{&h}
+	all["embedded alias of Headers"] = embeddedLowerCase{h}
+	all["embedded *Options"] = embeddedOptions{&opts}
 	return all
+}
+
+// addHolders adds values that hold v and a pointer to v where fmt can call their methods.
+func addHolders[T any](all map[string]any, name string, v T) {
+	type holder struct {
+		Value     T
+		Pointer   *T
+		Interface any
+	}
+	p := &v
+	for holderName, value := range map[string]any{
+		"struct":                       holder{v, p, v},
+		"pointer to a struct":          &holder{v, p, p},
+		"struct in a struct":           struct{ Inner holder }{holder{v, p, v}},
+		"struct with a double pointer": struct{ Pointers **T }{&p},
+		"unexported double pointer":    struct{ pointers **T }{&p},
+		"struct of slices": struct {
+			Values   []T
+			Pointers []*T
+			Array    [1]T
+		}{[]T{v}, []*T{p}, [1]T{v}},
+		"struct of maps": struct {
+			Values     map[string]T
+			Pointers   map[string]*T
+			Interfaces map[string]any
+		}{map[string]T{"k": v}, map[string]*T{"k": p}, map[string]any{"k": p}},
+		"slice of structs": []holder{{v, p, v}},
+	} {
+		all[name+": "+holderName] = value
+	}
+}
+
+// addUnexported adds values that hold v in unexported fields, where fmt cannot call its methods.
+func addUnexported[T any](all map[string]any, name string, v T) {
+	type holder struct{ v T }
+	for holderName, value := range map[string]any{
+		"unexported":                   holder{v},
+		"pointer to unexported":        &holder{v},
+		"unexported interface":         struct{ v any }{v},
+		"unexported slice":             struct{ v []T }{[]T{v}},
+		"unexported map":               struct{ v map[string]T }{map[string]T{"k": v}},
+		"unexported pointer":           struct{ v *T }{&v},
+		"unexported struct":            struct{ v holder }{holder{v}},
+		"unexported pointer to one":    struct{ v *holder }{&holder{v}},
+		"slice of pointers to structs": []*holder{{v}},
+	} {
+		all[name+": "+holderName] = value
+	}
 }
 
 func secretTransports(t *testing.T) map[string]any {
@@ -200,14 +265,16 @@ func secretTransports(t *testing.T) map[string]any {
 	tr := newTransport(t, nil, opts)
 	value := reflect.ValueOf(tr).Elem().Interface()
 	all := map[string]any{
-		"Transport":          value,
-		"*Transport":         tr,
-		"unexported":         struct{ t any }{value},
-		"unexported pointer": struct{ t any }{tr},
-		"http.Client":        http.Client{Transport: tr},
-		"*http.Client":       &http.Client{Transport: tr},
+		"Transport":    value,
+		"*Transport":   tr,
+		"http.Client":  http.Client{Transport: tr},
+		"*http.Client": &http.Client{Transport: tr},
 	}
+	addUnexported(all, "*Transport", tr)
+	addUnexported(all, "*http.Client", &http.Client{Transport: tr})
 	if tr, ok := tr.(*portkey.Transport); ok { // not so with the build tag naive
+		addHolders(all, "Transport", *tr)
+		addUnexported(all, "Transport", *tr)
 		wrapped, err := portkey.WrapOpenAIConfig(openai.ClientConfig{HTTPClient: doerFunc(nil)}, opts)
 		if err != nil {
 			t.Fatal(err)
@@ -236,6 +303,7 @@ func secretContexts(t *testing.T) map[string]any {
 		canceled, cancel := context.WithTimeout(ctx, time.Hour)
 		cancel()
 		all[name] = ctx
+		addUnexported(all, name, ctx)
 		all[name+", then WithValue"] = context.WithValue(ctx, key{}, "v")
 		all[name+", then WithTimeout"] = canceled
 		all[name+", request"] = newRequest(t, ctx, "GET", openAIChat, "")
@@ -310,10 +378,16 @@ func TestNothingPrintsASecret(t *testing.T) {
 			}))
 			text, err := json.Marshal(v)
 			checkRedacted(t, "encoding/json", string(text), fmt.Sprint(err))
+			text, err = xml.Marshal(v)
+			checkRedacted(t, "encoding/xml", string(text), fmt.Sprint(err))
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
-		t.Run(name, func(t *testing.T) { checkPrintsRedacted(t, configs[name]) })
+		t.Run(name, func(t *testing.T) {
+			checkPrintsRedacted(t, configs[name])
+			text, err := xml.Marshal(configs[name])
+			checkRedacted(t, "encoding/xml", string(text), fmt.Sprint(err))
+		})
 	}
 	// A config is logged by its LogValue; slog's JSON handler encodes only the values around a config.
 	for _, name := range []string{"ConfigJSON", "ConfigSlug", "ConfigObject", "*ConfigObject"} {
@@ -349,8 +423,46 @@ func checkPrintsRedacted(t *testing.T, v any) {
 	checkRedacted(t, "slog's text handler", logged(v, func(w io.Writer) slog.Handler {
 		return slog.NewTextHandler(w, nil)
 	}))
+	if v, ok := v.(encoding.TextMarshaler); ok {
+		text, err := v.MarshalText()
+		checkRedacted(t, "MarshalText", string(text), fmt.Sprint(err))
+	}
 	if v, ok := v.(slog.LogValuer); ok {
 		checkRedacted(t, "LogValue", v.LogValue().String(), fmt.Sprint(v.LogValue().Resolve().Any()))
+	}
+}
+
+// fmt calls no methods of unexported fields. It prints a pointer there as an address, unless the verb is wrong for a
+// pointer: with %s and %q it prints the fields.
+func TestUnexportedPointersPrintAsAddresses(t *testing.T) {
+	t.Parallel()
+	h, object := secretHeaders(), secretConfig()
+	opts := portkey.Options{Headers: h}
+	for name, v := range map[string]any{
+		"Headers":      struct{ h *portkey.Headers }{&h},
+		"Options":      struct{ o *portkey.Options }{&opts},
+		"AWS":          struct{ a *portkey.AWS }{&h.AWS},
+		"ConfigObject": struct{ c *portkey.ConfigObject }{&object},
+		"Config":       struct{ c portkey.Config }{&object},
+		"interface":    struct{ v any }{&h},
+		"slice":        struct{ h []*portkey.Headers }{[]*portkey.Headers{&h}},
+		"map":          struct{ h map[string]*portkey.Headers }{map[string]*portkey.Headers{"k": &h}},
+		"embedded":     struct{ o struct{ *portkey.Options } }{struct{ *portkey.Options }{&opts}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%x", "%X", "%d", "%o", "%b"} {
+				checkRedacted(t, verb, fmt.Sprintf(verb, v))
+			}
+			checkRedacted(t, "panic", panicMessage(v))
+			for _, handler := range []func(io.Writer) slog.Handler{
+				func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) },
+				func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) },
+			} {
+				checkRedacted(t, "slog", logged(v, handler))
+			}
+			text, err := json.Marshal(v)
+			checkRedacted(t, "encoding/json", string(text), fmt.Sprint(err))
+		})
 	}
 }
 
@@ -429,6 +541,28 @@ func TestPrintedHeadersAreReadable(t *testing.T) {
 			t.Errorf("got %s, want portkey.Transport{...}", got)
 		}
 	})
+}
+
+func TestOptionsAndTransportAreEncodedAsText(t *testing.T) {
+	t.Parallel()
+	opts := portkey.Options{BaseURL: "http://gw.example/v1", Headers: portkey.Headers{APIKey: secret}}
+	tr, err := portkey.NewTransport(nil, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []any{opts, &opts, tr} {
+		t.Run(fmt.Sprintf("%T", v), func(t *testing.T) {
+			want := fmt.Sprint(v)
+			got, err := v.(encoding.TextMarshaler).MarshalText()
+			if string(got) != want || err != nil {
+				t.Errorf("text: got %s, %v, want %s", got, err, want)
+			}
+			var decoded string
+			if text, err := json.Marshal(v); err != nil || json.Unmarshal(text, &decoded) != nil || decoded != want {
+				t.Errorf("JSON: got %s, %v, want %q", text, err, want)
+			}
+		})
+	}
 }
 
 func TestLoggedHeadersAreReadable(t *testing.T) {
