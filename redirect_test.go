@@ -655,6 +655,107 @@ func TestRedirectOverHTTP2CarriesNoSecret(t *testing.T) {
 	}
 }
 
+func TestRedirectThatLeftTheGatewayCarriesOnlyHarmlessHeaders(t *testing.T) {
+	t.Parallel()
+	elsewhere := newServer(t, nil)
+	away := func() string { return elsewhere.URL + "/away" }
+	gw := newServer(t, redirectTo(http.StatusFound, map[string]func() string{"/v1/models": away}))
+	req := newRequest(t, t.Context(), "GET", "https://api.openai.com/v1/models", "")
+	want := http.Header{
+		"Accept": {"a"}, "Accept-Encoding": {"identity"}, "Accept-Language": {"en"}, "Cache-Control": {"no-cache"},
+		"If-None-Match": {"e"}, "Range": {"bytes=0-1"}, "User-Agent": {"u"},
+	}
+	maps.Copy(req.Header, want)
+	ownHeaders(req.Header)
+	do(t, newClient(t, gw, secretOptions()), req)
+	if got := elsewhere.last(t).header; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// SECURITY.md lists these limits: a RoundTripper outside the Transport can make a redirect
+// of the gateway look like a request that the Transport passes on.
+func TestOuterRoundTripperCanHideARedirectOnlyIfRequestsMayPass(t *testing.T) {
+	t.Parallel()
+	const alias = "https://llm.internal/v1/chat/completions"
+	elsewhere := newServer(t, nil)
+	away := func() string { return elsewhere.URL + "/away" }
+	gw := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{"/v1/chat/completions": away}))
+	toURL := func(t *testing.T, req *http.Request, to string) *http.Request {
+		u, err := url.Parse(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := req.Clone(req.Context())
+		out.URL, out.Host = u, u.Host
+		return out
+	}
+	outers := map[string]func(*testing.T, http.RoundTripper) roundTripperFunc{
+		"rewrites the host and restores it": func(t *testing.T, rt http.RoundTripper) roundTripperFunc {
+			return func(req *http.Request) (*http.Response, error) {
+				out := req
+				if req.URL.String() == alias {
+					out = toURL(t, req, openAIChat)
+				}
+				resp, err := rt.RoundTrip(out)
+				if resp != nil {
+					resp.Request = req
+				}
+				return resp, err
+			}
+		},
+		"follows redirects itself": func(t *testing.T, rt http.RoundTripper) roundTripperFunc {
+			return func(req *http.Request) (*http.Response, error) {
+				resp, err := rt.RoundTrip(toURL(t, req, openAIChat))
+				if err != nil {
+					return nil, err
+				}
+				resp.Body.Close()
+				next := toURL(t, req, resp.Header.Get("Location"))
+				next.Body, err = req.GetBody()
+				if err != nil {
+					return nil, err
+				}
+				return rt.RoundTrip(next)
+			}
+		},
+	}
+	setups := map[string]struct {
+		opts   portkey.Options
+		passes bool
+	}{
+		"plain":            {portkey.Options{}, false},
+		"PassUnknownHosts": {portkey.Options{PassUnknownHosts: true}, true},
+		"Filter": {portkey.Options{
+			Filter: func(r *http.Request) bool { return r.URL.Host == "api.openai.com" },
+		}, true},
+	}
+	for outer, wrap := range outers {
+		for setup, tt := range setups {
+			t.Run(outer+"/"+setup, func(t *testing.T) {
+				n := len(elsewhere.all())
+				tt.opts.BaseURL, tt.opts.Headers.APIKey = gw.URL+"/v1", secret
+				c := &http.Client{Transport: wrap(t, newTransport(t, nil, tt.opts))}
+				resp, err := c.Do(newRequest(t, t.Context(), "POST", alias, "{}"))
+				if err == nil {
+					resp.Body.Close()
+				}
+				hops := elsewhere.all()[n:]
+				if !tt.passes {
+					if !errors.As(err, new(*portkey.RouteError)) || len(hops) > 0 {
+						t.Errorf("got %v and hops %v elsewhere, want a RouteError", err, hops)
+					}
+					return
+				}
+				if err != nil || len(hops) != 1 || hops[0].body != "{}" {
+					t.Fatalf("got %v and hops %v elsewhere, want one with the body: correct SECURITY.md", err, hops)
+				}
+				checkNoSecret(t, "elsewhere", hops[0])
+			})
+		}
+	}
+}
+
 // A ReverseProxy does not follow redirects: it returns them to the client outside.
 func TestReverseProxyReturnsTheGatewaysRedirect(t *testing.T) {
 	t.Parallel()
