@@ -60,13 +60,15 @@ func readDocuments(t *testing.T) map[string]string {
 
 // importPaths maps the package names that code blocks use to import paths.
 var importPaths = map[string]string{
-	"context": "context",
-	"fmt":     "fmt",
-	"http":    "net/http",
-	"log":     "log",
-	"os":      "os",
-	"slog":    "log/slog",
-	"time":    "time",
+	"context":  "context",
+	"fmt":      "fmt",
+	"http":     "net/http",
+	"httputil": "net/http/httputil",
+	"log":      "log",
+	"os":       "os",
+	"slog":     "log/slog",
+	"time":     "time",
+	"url":      "net/url",
 
 	"openai":        "github.com/sashabaranov/go-openai",
 	"portkey":       "github.com/portkey-go/portkey",
