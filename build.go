@@ -126,8 +126,8 @@ func (b *headerBuilder) set(key, value string) {
 func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, levels []*headerSet) error {
 	var toMerge []headerSpelling
 	for key, values := range h {
-		if b.ignoreRequest && isPortkey(key) {
-			continue
+		if b.ignoreRequest && isPortkey(strings.ReplaceAll(key, "_", "-")) {
+			continue // some servers convert underscores
 		}
 		canonical := key
 		if !isCanonical(key) {

@@ -721,7 +721,7 @@ func TestIgnoredRequestHeadersHaveNoEffect(t *testing.T) {
 	t.Parallel()
 	outside := http.Header{
 		"X-Portkey-Api-Key": {"pk-outside"}, "x-portkey-custom-host": {"https://evil.example"}, "X-PORTKEY-config": {"pc-outside"},
-		"X-Portkey-Metadata": {`{"team":"outside"}`}, "X-Portkey-Trace-Id": {"a", "b"},
+		"X-Portkey-Metadata": {`{"team":"outside"}`}, "X-Portkey-Trace-Id": {"a", "b"}, "X_Portkey_Virtual_Key": {"vk-outside"},
 		"Authorization": {"Bearer outside"}, "X-Tenant": {"kept"},
 	}
 	tests := []struct {
@@ -745,6 +745,9 @@ func TestIgnoredRequestHeadersHaveNoEffect(t *testing.T) {
 			got := s.last(t)
 			if h := got.portkeyHeaders(); !reflect.DeepEqual(h, tt.want) {
 				t.Errorf("got %v, want %v", h, tt.want)
+			}
+			if _, ok := got.header["X_portkey_virtual_key"]; ok {
+				t.Error("got X_portkey_virtual_key, want none")
 			}
 			if got.header.Get("Authorization") != tt.client || got.header.Get("X-Tenant") != "kept" {
 				t.Errorf("got %v, want Authorization %s and X-Tenant", got.header, tt.client)

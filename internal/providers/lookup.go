@@ -144,23 +144,24 @@ func isBelow(rest string) bool { return rest == "" || rest[0] == '/' }
 
 // Explain returns why Lookup reports false for u, and how to mend it.
 func (t *Table) Explain(u *url.URL) string {
-	host := Host(u.Scheme, u.Host)
-	isKnown := len(known[host]) > 0 || len(known[domain(host)]) > 0
-	isUpstream := false
+	host := hostname(Host(u.Scheme, u.Host))
+	isProvider := len(known[host]) > 0 || len(known[domain(host)]) > 0
 	for at := range t.upstreams {
-		isUpstream = isUpstream || at.host == host
+		isProvider = isProvider || hostname(at.host) == host
 	}
 	switch {
-	case !isKnown && !isUpstream:
-		return "its host is neither the gateway's nor a known provider's: see Options.BaseURL, Upstreams and Filter"
+	case !isProvider:
+		return "its host is neither the gateway's nor a known provider's: " +
+			"see Options.BaseURL, Upstreams, Filter and PassUnknownHosts"
 	case u.User != nil:
 		return "its URL contains credentials"
 	case u.Opaque != "":
 		return "its URL is opaque"
-	case isKnown && isLogin(u.Path):
+	case isLogin(u.Path):
 		return "its path is a login or discovery endpoint, not part of the provider's API: see Options.Filter"
 	}
-	return "its host is a provider's, but it is not below a base URL that the gateway can call: see Options.Upstreams and Filter"
+	return "its host is a provider's, but it is not below a base URL that the gateway can call: " +
+		"see Options.Upstreams and Filter"
 }
 
 // Find returns what is special about the clients of a provider, and whether the

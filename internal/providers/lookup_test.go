@@ -189,7 +189,7 @@ func TestExplain(t *testing.T) {
 		"https://llm.example.com/v2":             "its host is a provider's",
 		"https://res.openai.azure.com/v2":        "its host is a provider's",
 		"https://user@api.openai.com/v1/models":  "its URL contains credentials",
-		"https://api.openai.com:8443/v1/models":  "its host is neither",
+		"https://api.openai.com:8443/v1/models":  "its host is a provider's",
 		"https://api.openai.com.evil.example/v1": "its host is neither",
 	} {
 		t.Run(text, func(t *testing.T) {
