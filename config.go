@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"math/big"
 	"reflect"
 	"regexp"
 	"runtime"
@@ -13,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/portkey-go/portkey/internal/configcheck"
 )
@@ -73,9 +76,9 @@ type ConfigObject struct {
 	Retry *Retry `json:"retry"`
 	// CircuitBreaker excludes failing targets for some time. Only the hosted gateway has it.
 	CircuitBreaker *CircuitBreaker `json:"cb_config"`
-	// RequestTimeout is how long the gateway waits for the provider's response to begin,
-	// in milliseconds.
-	RequestTimeout float64 `json:"request_timeout"`
+	// RequestTimeout is how long the gateway waits for the provider's response to begin.
+	// In JSON it is a number of milliseconds, rounded up.
+	RequestTimeout time.Duration `json:"request_timeout"`
 	// StrictOpenAICompliance, if false, allows responses with fields that OpenAI does not
 	// have. The gateway's default is true.
 	StrictOpenAICompliance *bool `json:"strict_open_ai_compliance"`
@@ -202,9 +205,9 @@ type CircuitBreaker struct {
 	FailureThresholdPercentage int `json:"failure_threshold_percentage"`
 	// MinimumRequests is the number of requests before the percentage counts.
 	MinimumRequests int `json:"minimum_requests"`
-	// CooldownInterval is how long a target is excluded, in milliseconds. The minimum is
-	// 30000.
-	CooldownInterval int `json:"cooldown_interval"`
+	// CooldownInterval is how long a target is excluded, at least 30 seconds. In JSON it
+	// is a number of milliseconds, rounded up.
+	CooldownInterval time.Duration `json:"cooldown_interval"`
 	// FailureStatusCodes are the response statuses that count as failures. The gateway's
 	// default is every status above 500.
 	FailureStatusCodes []int `json:"failure_status_codes"`
@@ -536,6 +539,8 @@ func objectOf(p part, depth int) (map[string]any, error) {
 			object[field.key], err = objectsOf(v, depth+1)
 		case []Condition:
 			object[field.key], err = objectsOf(v, depth+1)
+		case time.Duration:
+			object[field.key] = milliseconds(v)
 		default:
 			object[field.key] = v
 		}
@@ -649,6 +654,10 @@ func setValue(dst reflect.Value, value any) bool {
 			n, err := strconv.ParseInt(string(v), 10, t.Bits())
 			dst.SetInt(n)
 			return err == nil
+		case reflect.Int64:
+			n, ok := parseMilliseconds(v)
+			dst.SetInt(int64(n))
+			return ok
 		case reflect.Float64:
 			n, err := v.Float64()
 			dst.SetFloat(n)
@@ -656,6 +665,22 @@ func setValue(dst reflect.Value, value any) bool {
 		}
 	}
 	return false
+}
+
+// parseMilliseconds parses a whole number of milliseconds. A fraction does not fit: it
+// would be rounded up when it is encoded again.
+func parseMilliseconds(n json.Number) (time.Duration, bool) {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	// Exact arithmetic on a number of a million digits would take seconds.
+	f, err := n.Float64()
+	if err != nil || len(n) > 30 || math.Abs(f) < 1 || math.Abs(f) > float64(most) {
+		return 0, false
+	}
+	exact, ok := new(big.Rat).SetString(string(n))
+	if !ok || !exact.IsInt() {
+		return 0, false
+	}
+	return time.Duration(exact.Num().Int64()) * time.Millisecond, true
 }
 
 // unmarshalUseNumber is json.Unmarshal, except that it decodes numbers to json.Number.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ var (
 				}}, Then: "rest"},
 			},
 			CircuitBreaker: &portkey.CircuitBreaker{
-				FailureThreshold: 5, FailureThresholdPercentage: 20, MinimumRequests: 10, CooldownInterval: 60000,
+				FailureThreshold: 5, FailureThresholdPercentage: 20, MinimumRequests: 10, CooldownInterval: time.Minute,
 				FailureStatusCodes: []int{429, 500},
 			},
 		},
@@ -45,7 +46,7 @@ var (
 				ForwardHeaders: []string{"X-A"},
 				Retry:          &portkey.Retry{Attempts: 3, OnStatusCodes: []int{}, UseRetryAfterHeaders: portkey.Ptr(false)},
 				Cache:          &portkey.Cache{Mode: portkey.CacheSimple, MaxAge: 60},
-				RequestTimeout: 1500, StrictOpenAICompliance: portkey.Ptr(false),
+				RequestTimeout: 1500 * time.Millisecond, StrictOpenAICompliance: portkey.Ptr(false),
 				InputGuardrails: []any{"g1"},
 				OutputGuardrails: []any{
 					map[string]any{"default.contains": map[string]any{"operator": "none"}, "deny": true},
@@ -157,6 +158,13 @@ func TestConfigObjectKeepsAllJSON(t *testing.T) {
 				`"strategy":{"mode":4,"conditions":[{"query":{"a":12345678901234567890},"then":"x","else":1}]},` +
 				`"vertex_service_account_json":{"a":1}}`,
 		},
+		{
+			"durations that do not fit",
+			`{"request_timeout":"5","cb_config":{"cooldown_interval":null},"targets":[{"request_timeout":1500.5},` +
+				`{"request_timeout":0.0000001},{"request_timeout":1.00000000000000000001},` +
+				`{"request_timeout":9223372036855},{"request_timeout":1e300},{"request_timeout":1e999999999},` +
+				`{"request_timeout":1e-999999999},{"request_timeout":-0},{"request_timeout":-2}]}`,
+		},
 		{"keys in another case", `{"Provider":"x","API_KEY":"y","apiKey":"z"}`},
 		{
 			"null in lists and maps",
@@ -190,6 +198,51 @@ func TestConfigObjectKeepsAllJSON(t *testing.T) {
 				t.Errorf("decoded again: got %#v, %v, want %#v", again, err, c)
 			}
 		})
+	}
+}
+
+func TestDurationsOfAConfigAreMilliseconds(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		duration time.Duration
+		want     string // in JSON
+	}{
+		{0, ""},
+		{time.Nanosecond, "1"},
+		{time.Millisecond, "1"},
+		{time.Millisecond + 1, "2"},
+		{1500 * time.Microsecond, "2"},
+		{3 * time.Second, "3000"},
+		{-time.Second, "-1000"},
+		{math.MaxInt64, "9223372036855"},
+	} {
+		c := portkey.ConfigObject{
+			RequestTimeout: tt.duration, CircuitBreaker: &portkey.CircuitBreaker{CooldownInterval: tt.duration},
+		}
+		want := `{"cb_config":{"cooldown_interval":` + tt.want + `},"request_timeout":` + tt.want + `}`
+		if tt.want == "" {
+			want = `{"cb_config":{}}`
+		}
+		if got, err := json.Marshal(c); err != nil || string(got) != want {
+			t.Errorf("%v: got %s, %v, want %s", tt.duration, got, err, want)
+		}
+	}
+	for number, want := range map[string]time.Duration{
+		"1":             time.Millisecond,
+		"1500":          1500 * time.Millisecond,
+		"1500.0":        1500 * time.Millisecond,
+		"1.5e3":         1500 * time.Millisecond,
+		"15000E-1":      1500 * time.Millisecond,
+		"9223372036854": 9223372036854 * time.Millisecond,
+		"-2":            -2 * time.Millisecond,
+	} {
+		got := decodeConfig(t, `{"request_timeout":`+number+`,"cb_config":{"cooldown_interval":`+number+`}}`)
+		wantConfig := portkey.ConfigObject{
+			RequestTimeout: want, CircuitBreaker: &portkey.CircuitBreaker{CooldownInterval: want},
+		}
+		if !reflect.DeepEqual(got, wantConfig) {
+			t.Errorf("%s: got %#v, want %v in both fields", number, got.Extra, want)
+		}
 	}
 }
 
@@ -686,7 +739,9 @@ func TestDecodingAConfigTakesLinearTime(t *testing.T) {
 		{"lists, 9000 deep", nested(9000, `{"a":[`, `]}`)},
 		{"parts", `{"targets":[` + strings.Repeat(`{"strategy":{"cb_config":{}},"cache":{"a":{}}},`, 2000) + `{}]}`},
 		{"unknown keys", `{"x":[` + strings.Repeat(`{"a":{"b":[]}},`, 7000) + `1]}`},
-		{"long numbers", `{"targets":[` + strings.Repeat(`{"request_timeout":1e999999},{"weight":1e-99999999},`, 2000) + `{}]}`},
+		{"large exponents", `{"targets":[` +
+			strings.Repeat(`{"request_timeout":1e999999},{"weight":1e-99999999},`, 2000) + `{}]}`},
+		{"long number", `{"request_timeout":1.` + strings.Repeat("0", 3_000_000) + `}`},
 		{"unclosed", strings.Repeat(`{"targets":[`, 8000)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -801,6 +856,7 @@ func FuzzConfigRoundTrip(f *testing.F) {
 	f.Add(`{"strategy":{"mode":"conditional","conditions":[],"default":"a"},"targets":[{"name":{},"virtual_key":"x"}]}`)
 	f.Add(`{"retry":{"attempts":1e0},"override_params":{"a":1e400,"b":-0}}`)
 	f.Add(`{"override_params":{"a":1e700,"a":0}}`)
+	f.Add(`{"request_timeout":1.5,"cb_config":{"cooldown_interval":3e4},"targets":[{"request_timeout":1e999}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		var c portkey.ConfigObject
 		if json.Unmarshal([]byte(text), &c) != nil {

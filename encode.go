@@ -309,16 +309,20 @@ func fieldText(f reflect.Value) string {
 	case int64:
 		return strconv.FormatInt(v, 10)
 	case time.Duration:
-		// Round up: 0 would disable the timeout.
-		ms := v / time.Millisecond
-		if v%time.Millisecond > 0 {
-			ms++
-		}
-		return strconv.FormatInt(int64(ms), 10)
+		return strconv.FormatInt(milliseconds(v), 10)
 	case []string:
 		return strings.Join(v, ",")
 	}
 	panic("portkey: a field of Headers has the unsupported type " + f.Type().String())
+}
+
+// milliseconds returns d in milliseconds, rounded up: 0 would disable a timeout.
+func milliseconds(d time.Duration) int64 {
+	ms := int64(d / time.Millisecond)
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
 }
 
 // newHeaderField checks and encodes a value.

@@ -242,7 +242,7 @@ func (x *exchange) callProvider(ctx context.Context, target portkey.ConfigObject
 func (x *exchange) requestTimeoutMS(target portkey.ConfigObject) float64 {
 	ms, err := strconv.ParseFloat(headerValue(x.req.Header, "X-Portkey-Request-Timeout"), 64)
 	if err != nil || ms == 0 || math.IsNaN(ms) || math.IsInf(ms, 0) {
-		return target.RequestTimeout
+		return float64(target.RequestTimeout) / float64(time.Millisecond)
 	}
 	return ms
 }
