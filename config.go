@@ -481,7 +481,7 @@ func marshalPart(p part) ([]byte, error) {
 	if callsOnStack() > maxNesting {
 		return nil, newConfigError(nestedTooDeep)
 	}
-	object, err := objectOf(p, 1)
+	object, err := new(partCount).objectOf(p, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -513,9 +513,18 @@ func callsOnStack() (calls int) {
 	return calls
 }
 
+// A partCount counts the parts of a config while they are encoded. Targets that share a
+// slice could multiply at each level.
+type partCount int
+
+const maxParts = 10000
+
 // objectOf returns the fields of p, a part at the given depth, that are not zero, and
 // its Extra.
-func objectOf(p part, depth int) (map[string]any, error) {
+func (n *partCount) objectOf(p part, depth int) (map[string]any, error) {
+	if *n++; *n > maxParts {
+		return nil, newConfigError(fmt.Sprintf("has more than %d targets and other parts", maxParts))
+	}
 	if depth > maxNesting {
 		return nil, newConfigError(nestedTooDeep)
 	}
@@ -534,11 +543,11 @@ func objectOf(p part, depth int) (map[string]any, error) {
 		var err error
 		switch v := f.Interface().(type) {
 		case part:
-			object[field.key], err = objectOf(v, depth+1)
+			object[field.key], err = n.objectOf(v, depth+1)
 		case []ConfigObject:
-			object[field.key], err = objectsOf(v, depth+1)
+			object[field.key], err = objectsOf(n, v, depth+1)
 		case []Condition:
-			object[field.key], err = objectsOf(v, depth+1)
+			object[field.key], err = objectsOf(n, v, depth+1)
 		case time.Duration:
 			object[field.key] = milliseconds(v)
 		default:
@@ -551,10 +560,10 @@ func objectOf(p part, depth int) (map[string]any, error) {
 	return object, nil
 }
 
-func objectsOf[P part](parts []P, depth int) (objects []map[string]any, err error) {
+func objectsOf[P part](n *partCount, parts []P, depth int) (objects []map[string]any, err error) {
 	objects = make([]map[string]any, len(parts))
 	for i, p := range parts {
-		if objects[i], err = objectOf(p, depth); err != nil {
+		if objects[i], err = n.objectOf(p, depth); err != nil {
 			return nil, err
 		}
 	}

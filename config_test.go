@@ -878,3 +878,16 @@ func FuzzConfigRoundTrip(f *testing.F) {
 		c.Validate() // must not panic
 	})
 }
+
+// Without a limit, this would encode 2^40 targets.
+func TestConfigWhoseTargetsMultiplyIsRejected(t *testing.T) {
+	t.Parallel()
+	targets := []portkey.ConfigObject{{VirtualKey: "vk"}}
+	for range 40 {
+		targets = []portkey.ConfigObject{{Targets: targets}, {Targets: targets}}
+	}
+	err := portkey.ConfigObject{Strategy: &portkey.Strategy{Mode: portkey.ModeFallback}, Targets: targets}.Validate()
+	if !errors.As(err, new(*portkey.ConfigError)) || !strings.Contains(err.Error(), "more than 10000") {
+		t.Errorf("got %v, want a ConfigError about the number of targets", err)
+	}
+}
