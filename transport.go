@@ -259,7 +259,9 @@ func newProviderTable(upstreams []Upstream) (*providers.Table, error) {
 
 // WrapClient returns a copy of c whose requests go through a new Transport, which
 // has c's Transport as its base. Timeout, cookie jar and redirect policy stay the
-// same. A nil c means a zero http.Client. Errors are those of [NewTransport].
+// same. The copy shares the jar: it sends cookies of the provider's host to the
+// gateway, and stores the gateway's cookies for the provider's host. A nil c means a
+// zero http.Client. Errors are those of [NewTransport].
 func WrapClient(c *http.Client, opts Options) (*http.Client, error) {
 	var wrapped http.Client
 	if c != nil {

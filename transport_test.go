@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"reflect"
@@ -423,6 +424,45 @@ func TestWrapClientKeepsTimeoutJarAndRedirectPolicy(t *testing.T) {
 	do(t, wrapped, newRequest(t, t.Context(), "GET", openAIChat, ""))
 	if jar.calls == 0 {
 		t.Error("got no call of the cookie jar, want one")
+	}
+}
+
+// http.Client looks cookies up by the URL that the client asked for, and never sees the gateway's. See SECURITY.md.
+func TestCookiesOfTheGatewayAreStoredForTheProvidersHost(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "gateway", Value: "1", Path: "/"})
+	})
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := portkey.WrapClient(&http.Client{Jar: jar}, portkey.Options{BaseURL: s.URL + "/v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, err := url.Parse(openAIChat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jar.SetCookies(asked, []*http.Cookie{{Name: "provider", Value: "1", Path: "/"}})
+
+	for range 2 {
+		do(t, c, newRequest(t, t.Context(), "GET", openAIChat, ""))
+	}
+	var got []string
+	for _, r := range s.all() {
+		got = append(got, r.header.Get("Cookie"))
+	}
+	if want := []string{"provider=1", "provider=1; gateway=1"}; !slices.Equal(got, want) {
+		t.Errorf("got cookies %q at the gateway, want %q", got, want)
+	}
+	gateway, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := jar.Cookies(gateway); len(got) != 0 {
+		t.Errorf("got cookies %v of the gateway's host, want none", got)
 	}
 }
 
