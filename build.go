@@ -16,6 +16,7 @@ import (
 // added in order of precedence; an existing header is never replaced.
 type headerBuilder struct {
 	ignoreRequest bool // Options.IgnoreRequestHeaders
+	isRedirect    bool
 
 	header http.Header
 	values []string // backs the values in header
@@ -51,7 +52,9 @@ func (b *headerBuilder) build(req http.Header, context, defaults *headerSet, r *
 	if b.ignoreRequest && override.value == "" {
 		override, _ = defaults.get(keyAuthorization)
 	}
-	b.addCredentials(r, override.value)
+	if err := b.addCredentials(r, override.value); err != nil {
+		return err
+	}
 	if err := b.addTraceID(cmp.Or(request.traceID, context.traceID, defaults.traceID), newTraceID); err != nil {
 		return err
 	}
@@ -125,6 +128,7 @@ func (b *headerBuilder) set(key, value string) {
 // several headers. copyRequestHeader merges those of x-portkey-* and managed headers.
 func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, levels []*headerSet) error {
 	var toMerge []headerSpelling
+	toMergeSize := 0
 	for key, values := range h {
 		if b.ignoreRequest && isPortkey(strings.ReplaceAll(key, "_", "-")) {
 			continue // some servers convert underscores
@@ -136,7 +140,16 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, lev
 		isUsual := canonical == key && len(values) == 1 && values[0] != ""
 		if isPortkey(key) || !isUsual && isManaged(canonical, levels) {
 			toMerge = append(toMerge, headerSpelling{canonical, key, values})
+			for _, v := range values {
+				toMergeSize += fieldSize(key, v)
+			}
 			continue
+		}
+		switch {
+		case b.isRedirect && canonical == "Referer":
+			continue // net/http's: the previous URL, whose query may contain an API key
+		case canonical == "Connection":
+			values = withoutManaged(values)
 		}
 		if canonical == keyTraceparent {
 			b.traceparents = append(b.traceparents, values...)
@@ -146,6 +159,10 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, lev
 		} else {
 			b.copyValues(key, values)
 		}
+	}
+	if toMergeSize > maxHeaderBytes { // checked early: merging takes quadratic time
+		return &HeaderError{Name: "x-portkey-*", Reason: fmt.Sprintf("on the request have %d bytes: gateways accept %d",
+			toMergeSize, maxHeaderBytes)}
 	}
 	slices.SortFunc(toMerge, compareSpellings)
 	for len(toMerge) > 0 {
@@ -159,6 +176,22 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, lev
 		toMerge = toMerge[n:]
 	}
 	return nil
+}
+
+// withoutManaged returns the values of a Connection header without the names of
+// x-portkey-* headers and credentials: a proxy in front of the gateway would remove
+// those headers, and with them a guardrail in the config.
+func withoutManaged(values []string) (kept []string) {
+	for _, v := range values {
+		names := slices.DeleteFunc(strings.Split(v, ","), func(name string) bool {
+			name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
+			return isPortkey(name) || credentialIndex(name) >= 0
+		})
+		if len(names) > 0 {
+			kept = append(kept, strings.Join(names, ","))
+		}
+	}
+	return kept
 }
 
 // copyValues copies the values of a header: the base may change its request, but
@@ -314,31 +347,38 @@ func isSavedProvider(provider string) bool { return strings.HasPrefix(provider, 
 // credential, it omits those of the request, except in headers that ForwardHeaders
 // names: for some endpoints the gateway would send them to another provider (see
 // TestNoClientCredentialWithAConfigOfTargets in interop/).
-func (b *headerBuilder) addCredentials(r *route, override string) {
+func (b *headerBuilder) addCredentials(r *route, override string) error {
 	client, configured := b.clientCredentials, b.configuredCredentials
 	for i := range client {
 		client[i] = cmp.Or(client[i], r.redirected[i])
 	}
+	if strings.TrimRight(client[0], " ") == "Bearer" {
+		client[0] = "" // of a client without a key
+	}
+	fromClient := client[0] != "" // Authorization
 	provider := b.get(keyProvider)
+	if override != "" {
+		replaceCredential(&client, override, provider, r)
+	}
 	if b.portkeyHasCredential {
 		for i, key := range credentialKeys {
 			if client[i] == "" || !b.forwards(key) {
 				client[i] = configured[i]
 			}
 		}
-		if special, _ := providers.Find(r.implied.Provider); special.KeyQuery != "" {
-			r.url.RawQuery = setQuery(r.url.RawQuery, special.KeyQuery, "")
+		special, known := providers.Find(cmp.Or(r.implied.Provider, provider))
+		for _, key := range providers.QueryKeys() {
+			if !known || key == special.KeyQuery { // a saved provider may be one with a key in the query
+				r.url.RawQuery = setQuery(r.url.RawQuery, key, "")
+			}
 		}
 	} else {
-		fromClient := client[0] != "" // Authorization
-		if override != "" {
-			configured[0] = ""
-			replaceCredential(&client, override, r)
+		if client == (credentials{}) && configured != (credentials{}) && !hasQueryKey(r) {
+			client = configured
 		}
-		for i := range client {
-			client[i] = cmp.Or(client[i], configured[i])
+		if err := b.moveCredential(&client, fromClient, provider, r); err != nil {
+			return err
 		}
-		b.moveCredential(&client, fromClient, provider, r)
 		if client == (credentials{}) && b.needsCredential(provider, r) {
 			// The gateway would send "Bearer undefined" to the provider. If Authorization is
 			// empty, the provider reports what is missing.
@@ -348,6 +388,13 @@ func (b *headerBuilder) addCredentials(r *route, override string) {
 	for i, key := range credentialKeys {
 		b.setNonEmpty(key, client[i])
 	}
+	return nil
+}
+
+// hasQueryKey reports whether the query of r contains an API key.
+func hasQueryKey(r *route) bool {
+	query := r.url.Query()
+	return slices.ContainsFunc(providers.QueryKeys(), query.Has)
 }
 
 // forwards reports whether ForwardHeaders names the header.
@@ -356,23 +403,30 @@ func (b *headerBuilder) forwards(key string) bool { return listContains(b.get(ke
 // moveCredential moves a credential from the header in which the provider's clients
 // send it to the one in which the gateway reads it: an API key to Authorization, an
 // OAuth token from Authorization to the provider's TokenHeader, if it is fromClient.
-func (b *headerBuilder) moveCredential(values *credentials, fromClient bool, provider string, r *route) {
+func (b *headerBuilder) moveCredential(values *credentials, fromClient bool, provider string, r *route) error {
 	special, _ := providers.Find(provider)
 	if special.KeyHeader == "" || !providers.ReadsCredential(r.endpoint) {
-		return
+		return nil
 	}
 	key, authorization := &values[credentialIndex(special.KeyHeader)], &values[credentialIndex(keyAuthorization)]
 	token, isBearer := strings.CutPrefix(*authorization, "Bearer ")
 	switch {
 	case *key != "":
+		if err := checkValue(*key); err != nil {
+			return &HeaderError{Name: strings.ToLower(special.KeyHeader), Reason: err.Error()}
+		}
 		*authorization = "Bearer " + *key
 		if !b.forwards(special.KeyHeader) {
 			*key = ""
 		}
 	case isBearer && fromClient && r.rerouted && !b.has(special.TokenHeader):
+		if err := checkValue(token); err != nil {
+			return &HeaderError{Name: "authorization", Reason: err.Error()}
+		}
 		*authorization = ""
 		b.setNonEmpty(special.TokenHeader, token)
 	}
+	return nil
 }
 
 // needsCredential reports whether the gateway expects a credential on a request that
@@ -385,14 +439,14 @@ func (b *headerBuilder) needsCredential(provider string, r *route) bool {
 		return false
 	}
 	_, known := providers.Find(provider)
-	return known && !providers.HasKey(r.url.Query())
+	return known && !hasQueryKey(r)
 }
 
 // replaceCredential replaces the credentials of the client by authorization, in the
 // headers or the query parameter that the client used, and in their form: an API key
 // has no "Bearer". If the client used none, or the scheme is another one, authorization
 // goes into Authorization.
-func replaceCredential(client *credentials, authorization string, r *route) {
+func replaceCredential(client *credentials, authorization, provider string, r *route) {
 	key, isBearer := strings.CutPrefix(authorization, "Bearer ")
 	if !isBearer {
 		key = ""
@@ -403,7 +457,7 @@ func replaceCredential(client *credentials, authorization string, r *route) {
 			client[i], used = key, isBearer
 		}
 	}
-	special, _ := providers.Find(r.implied.Provider)
+	special, _ := providers.Find(cmp.Or(r.implied.Provider, provider))
 	if special.KeyQuery != "" && r.url.Query().Has(special.KeyQuery) {
 		r.url.RawQuery, used = setQuery(r.url.RawQuery, special.KeyQuery, key), isBearer
 	}

@@ -351,7 +351,7 @@ type encoder func(f *headerField) error
 // encoders contains the encoders of headers for which checkValue is not enough. The
 // encoder of any other list is checkNames.
 var encoders = map[string]encoder{
-	keyAuthorization:  checkAuthorization,
+	keyAuthorization:  encodeAuthorization,
 	keyConfig:         encodeConfig,
 	keyCustomHost:     func(f *headerField) error { return configcheck.CheckCustomHost(f.value) },
 	keyForceRefresh:   encodeForceRefresh,
@@ -363,9 +363,13 @@ var encoders = map[string]encoder{
 	keyVirtualKey:     func(f *headerField) error { f.portkeyHasCredential = true; return nil },
 }
 
-func checkAuthorization(f *headerField) error {
-	if scheme, credential, _ := strings.Cut(f.value, " "); scheme == "" || credential == "" {
+func encodeAuthorization(f *headerField) error {
+	scheme, credential, _ := strings.Cut(f.value, " ")
+	if scheme == "" || credential == "" {
 		return errors.New(`must have a scheme: write "Bearer " before an API key`)
+	}
+	if strings.EqualFold(scheme, "Bearer") { // which the gateway compares exactly
+		f.value = "Bearer " + credential
 	}
 	return nil
 }

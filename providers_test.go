@@ -2,6 +2,7 @@ package portkey_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 	"strings"
@@ -542,6 +543,9 @@ func TestUpstreamThatTheGatewayCannotCallIsRefused(t *testing.T) {
 	}{
 		{"suffix", portkey.Upstream{BaseURL: "https://proxy.example.com/SECRET", Provider: "together-ai"}, "Upstreams[0].BaseURL must end in /v1"},
 		{"custom host", portkey.Upstream{BaseURL: "https://a.example.com", CustomHost: "https://u:SECRET@x"}, "Upstreams[0].CustomHost"},
+		{"host that is not ASCII", portkey.Upstream{BaseURL: "https://llm.b\u00fccher.example/SECRET", Provider: "openai"}, "cannot be sent as a custom host"},
+		{"zone", portkey.Upstream{BaseURL: "http://[fe80::1%25eth0]:8000/SECRET", Provider: "openai"}, "cannot be sent as a custom host"},
+		{"long host", portkey.Upstream{BaseURL: "https://a.example/" + strings.Repeat("SECRET", 400), Provider: "openai"}, "cannot be sent as a custom host"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Upstreams: []portkey.Upstream{tt.upstream}})
@@ -569,4 +573,86 @@ func TestProviderHostIsComparedIgnoringCaseAndDefaultPort(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCredentialInOptionsFillsInOnlyIfTheClientSendsNone(t *testing.T) {
+	t.Parallel()
+	type headers = map[string]string
+	const gemini = "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"
+	for _, tt := range []struct {
+		name, url  string
+		sent, want headers
+	}{
+		{"Anthropic key", "https://api.anthropic.com/v1/messages", headers{"X-Api-Key": "own"}, headers{"X-Api-Key": "own"}},
+		{"Gemini key", gemini, headers{"X-Goog-Api-Key": "own"}, headers{"X-Goog-Api-Key": "own"}},
+		{"Gemini key in the query", gemini + "?key=own", nil, headers{}},
+		{"Azure key, proxied", "https://res.openai.azure.com/openai/models", headers{"Api-Key": "own"}, headers{"Api-Key": "own"}},
+		{"none", openAIChat, nil, headers{"Authorization": "Bearer options"}},
+		{"empty Bearer", openAIChat, headers{"Authorization": "Bearer "}, headers{"Authorization": "Bearer options"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			base := new(recorder)
+			tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{Authorization: "Bearer options"}})
+			req := newRequest(t, t.Context(), "POST", tt.url, "{}")
+			for key, value := range tt.sent {
+				req.Header.Set(key, value)
+			}
+			if _, err := tr.RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+			got := headers{}
+			for _, key := range []string{"Authorization", "Api-Key", "X-Api-Key", "X-Goog-Api-Key"} {
+				if values, ok := base.last(t).Header[key]; ok {
+					got[key] = strings.Join(values, " | ")
+				}
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestOverrideLeavesNoCredentialOfTheClient(t *testing.T) {
+	t.Parallel()
+	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Authorization: "bearer tenant"})
+	for _, tt := range []struct {
+		name, url string
+		opts      portkey.Headers
+		sent      http.Header
+		want      string
+	}{
+		{"forwarded to a saved provider", "http://gw.example/v1/rerank", portkey.Headers{Provider: "@slug", ForwardHeaders: []string{"authorization"}},
+			http.Header{"Authorization": {"Bearer CLIENT"}}, "Bearer tenant"},
+		{"key in the query, provider by header", "http://gw.example/v1/x?key=CLIENT", portkey.Headers{Provider: "google"}, nil, ""},
+		{"key in the query, saved provider", "http://gw.example/v1/x?key=CLIENT", portkey.Headers{Provider: "@slug"}, nil, "Bearer tenant"},
+		{"Anthropic key", "https://api.anthropic.com/v1/messages", portkey.Headers{}, http.Header{"X-Api-Key": {"CLIENT"}}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			base := new(recorder)
+			req := newRequest(t, ctx, "POST", tt.url, "{}")
+			for key, values := range tt.sent {
+				req.Header[key] = values
+			}
+			if _, err := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example", Headers: tt.opts}).RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+			got := base.last(t)
+			if text := fmt.Sprint(got.URL, got.Header); strings.Contains(text, "CLIENT") || !strings.Contains(text, "tenant") {
+				t.Errorf("got %s, want the tenant's credential only", text)
+			}
+			if authorization := got.Header.Get("Authorization"); authorization != tt.want {
+				t.Errorf("got Authorization %q, want %q", authorization, tt.want)
+			}
+		})
+	}
+}
+
+func TestMovedCredentialIsChecked(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example"})
+	req := newRequest(t, t.Context(), "POST", "https://res.openai.azure.com/openai/deployments/d/chat/completions", "{}")
+	req.Header["Api-Key"] = []string{"k\r\nX-Evil: 1"}
+	_, err := tr.RoundTrip(req)
+	checkHeaderError(t, err, "api-key")
 }

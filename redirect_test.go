@@ -141,7 +141,8 @@ func checkRedirectCarriesNoSecret(t *testing.T, status int, away string) {
 							t.Errorf("%s received Referer %s", hop.host, referer)
 						}
 					}
-					if redirectCarriesBody := atGateway[0].body != "" && status >= 307; redirectCarriesBody {
+					redirectCarriesBody := atGateway[0].body != "" && status >= 307
+					if redirectCarriesBody || strings.Contains(away, "//api.openai.com/") { // around the gateway
 						var routeErr *portkey.RouteError
 						if !errors.As(err, &routeErr) || !routeErr.Redirect {
 							t.Errorf("got %v, want a RouteError for a redirect", err)
@@ -501,6 +502,12 @@ func TestRedirectToLookalikeOriginCarriesNoSecret(t *testing.T) {
 					}
 					return
 				}
+				if strings.Contains(location, "\u0130") { // may be a provider's host
+					if !errors.As(err, new(*portkey.RouteError)) {
+						t.Errorf("got %v, want a RouteError", err)
+					}
+					return
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -803,5 +810,122 @@ func TestSingleHostReverseProxyErrorNamesTheHostHeader(t *testing.T) {
 	do(t, &http.Client{}, newRequest(t, t.Context(), "POST", server.URL+"/v1/chat/completions", "{}"))
 	if !errors.As(got, new(*portkey.RouteError)) || !strings.Contains(got.Error(), "Host header") {
 		t.Errorf("got %v, want a RouteError that names the Host header", got)
+	}
+}
+
+// A chain counts as passed on only if the Transport would have passed on its first
+// request, as Response.Request shows it.
+func TestRedirectOfARequestThatWouldHaveBeenRefusedIsRefused(t *testing.T) {
+	t.Parallel()
+	elsewhere := newServer(t, nil)
+	gw := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+"/away", http.StatusTemporaryRedirect)
+	})
+	for name, opts := range map[string]portkey.Options{
+		"Filter":           {Filter: func(r *http.Request) bool { return r.URL.Host != "auth.example" }},
+		"PassUnknownHosts": {PassUnknownHosts: true},
+	} {
+		for alias, url := range map[string]string{
+			"userinfo": "https://user@api.anthropic.com/v1/messages", "scheme": "http://api.anthropic.com/v1/messages",
+			"unknown host": "http://llm.internal/v1/messages",
+		} {
+			if name == "PassUnknownHosts" && alias == "unknown host" {
+				continue // SECURITY.md: what an outer RoundTripper can still do
+			}
+			t.Run(name+"/"+alias, func(t *testing.T) {
+				opts.BaseURL = gw.URL
+				inner := newTransport(t, loopback, opts)
+				outer := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+					out := r
+					if r.Response == nil {
+						out = r.Clone(r.Context())
+						out.URL.Scheme, out.URL.Host, out.URL.User, out.Host = "https", "api.anthropic.com", nil, ""
+					}
+					resp, err := inner.RoundTrip(out)
+					if resp != nil {
+						resp.Request = r
+					}
+					return resp, err
+				})
+				req := newRequest(t, t.Context(), "POST", url, "{}")
+				req.Header.Set("X-Api-Key", secret)
+				if _, err := (&http.Client{Transport: outer}).Do(req); !errors.As(err, new(*portkey.RouteError)) {
+					t.Errorf("got %v, want a RouteError", err)
+				}
+			})
+		}
+	}
+	if n := len(elsewhere.all()); n != 0 {
+		t.Errorf("got %d requests elsewhere, want 0", n)
+	}
+}
+
+func TestRedirectToAnotherProviderIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, location := range map[string]string{
+		"provider": "https://api.anthropic.com/v1/messages", "custom host": "https://eu.llm.example/v1/chat/completions",
+	} {
+		for setup, wrap := range map[string]func(http.RoundTripper) http.RoundTripper{
+			"plain":                     func(rt http.RoundTripper) http.RoundTripper { return rt },
+			"Response.Request restored": func(rt http.RoundTripper) http.RoundTripper { return restoringTransport{rt} },
+		} {
+			t.Run(name+"/"+setup, func(t *testing.T) {
+				gw := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
+					"/v1/chat/completions": func() string { return location },
+				}))
+				rt := newTransport(t, loopback, portkey.Options{BaseURL: gw.URL, Upstreams: []portkey.Upstream{
+					{BaseURL: "https://us.llm.example/v1", Provider: "openai"}, {BaseURL: "https://eu.llm.example/v1", Provider: "openai"},
+				}})
+				req := newRequest(t, t.Context(), "POST", "https://us.llm.example/v1/chat/completions", "{}")
+				req.Header.Set("Authorization", "Bearer "+secret)
+				if _, err := (&http.Client{Transport: wrap(rt)}).Do(req); !errors.As(err, new(*portkey.RouteError)) {
+					t.Errorf("got %v, want a RouteError", err)
+				}
+			})
+		}
+	}
+}
+
+func TestRedirectOfAFilteredRequestToAProviderIsRefused(t *testing.T) {
+	t.Parallel()
+	first := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{"/x": func() string { return openAIChat }}))
+	gw := newServer(t, nil)
+	c := newClient(t, gw, portkey.Options{Filter: func(r *http.Request) bool { return r.URL.Host == "api.openai.com" }})
+	if _, err := c.Do(newRequest(t, t.Context(), "POST", first.URL+"/x", "{}")); !errors.As(err, new(*portkey.RouteError)) {
+		t.Errorf("got %v, want a RouteError", err)
+	}
+}
+
+// The Location is relative to the gateway's URL, whatever Response.Request is.
+func TestRelativeRedirectStaysAtTheGateway(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{"/v1/models": func() string { return "/v1/other" }}))
+	rt := restoringTransport{newTransport(t, loopback, portkey.Options{BaseURL: gw.URL})}
+	do(t, &http.Client{Transport: rt}, newRequest(t, t.Context(), "GET", "https://api.groq.com/openai/v1/models", ""))
+	if got := gw.last(t); got.uri != "/v1/other" || got.header.Get("X-Portkey-Provider") != "groq" {
+		t.Errorf("got %+v, want /v1/other for groq", got)
+	}
+}
+
+func TestRedirectWithinTheGatewayCarriesNoReferer(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, redirectTo(http.StatusFound, map[string]func() string{"/v1/models": func() string { return "/v1/other" }}))
+	do(t, newClient(t, gw, portkey.Options{}), newRequest(t, t.Context(), "GET", gw.URL+"/v1/models?key="+secret, ""))
+	if got := gw.last(t); got.uri != "/v1/other" || got.header.Get("Referer") != "" {
+		t.Errorf("got %+v, want /v1/other without Referer", got)
+	}
+}
+
+func TestIgnoredHeadersAreNotInheritedByARedirect(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{"/v1/chat/completions": func() string { return "/v1/second" }}))
+	rt := restoringTransport{newTransport(t, loopback, portkey.Options{BaseURL: gw.URL, IgnoreRequestHeaders: true, NewTraceID: noTrace})}
+	req := newRequest(t, t.Context(), "POST", gw.URL+"/v1/chat/completions", "{}")
+	req.Header = http.Header{"X-Portkey-Provider": {"openai"}, "X-Portkey-Custom-Host": {"https://evil.example/v1"}, "X-Portkey-Trace-Id": {"outside"}}
+	do(t, &http.Client{Transport: rt}, req)
+	for _, hop := range gw.all() {
+		if h := hop.portkeyHeaders(); len(h) > 0 {
+			t.Errorf("%s: got %v, want none", hop.uri, h)
+		}
 	}
 }

@@ -77,7 +77,7 @@ func (t *Transport) route(req *http.Request) (r route, err error) {
 		return route{action: passWithoutPortkey}, nil
 	case t.routeToGateway(req, &r):
 		return r, nil
-	case t.passUnknownHosts && !t.providers.Contains(req.URL):
+	case t.passesUnknown(req):
 		return route{action: passWithoutPortkey}, nil
 	}
 	return route{}, t.refuse(req, t.explain(req))
@@ -86,25 +86,40 @@ func (t *Transport) route(req *http.Request) (r route, err error) {
 // excludes reports whether Options.Filter excludes a request.
 func (t *Transport) excludes(req *http.Request) bool { return t.filter != nil && !t.filter(req) }
 
+// passesUnknown reports whether PassUnknownHosts passes on a request that does not go to
+// the gateway.
+func (t *Transport) passesUnknown(req *http.Request) bool {
+	if !t.passUnknownHosts || t.providers.MayContain(req.URL) {
+		return false
+	}
+	return req.Host == "" || req.Host == req.URL.Host || !t.providers.HasHost(req.Host)
+}
+
+// passesOn reports whether the Transport passes on a request that follows no redirect.
+func (t *Transport) passesOn(req *http.Request) bool {
+	return t.excludes(req) || !t.gateway.receives(req) && !t.isProviders(req) && t.passesUnknown(req)
+}
+
 // routeRedirect decides where req goes, which follows a redirect.
 func (t *Transport) routeRedirect(req *http.Request) (r route, err error) {
-	allAtGateway, anyAtGateway, complete := t.redirectHistory(req)
+	h := t.redirectHistory(req)
 	hasBody := req.Body != nil && req.Body != http.NoBody
 	switch {
-	case !complete:
+	case h.tooLong:
 		return route{}, t.refuse(req, "the chain of redirects is too long")
-	case !anyAtGateway && (t.filter != nil || t.passUnknownHosts):
-		// The chain began with a request that the Transport passed on.
-		if t.passUnknownHosts && t.providers.Contains(req.URL) && !t.excludes(req) {
+	case h.passedOn:
+		if t.providers.MayContain(req.URL) && !t.excludes(req) {
 			return route{}, t.refuse(req, aroundGateway)
 		}
 		return route{action: passWithoutPortkey}, nil
-	case allAtGateway && t.routeToGateway(req, &r):
-		t.inherit(req, &r)
+	case h.allAtGateway && t.routeToGateway(req, &r):
+		if !t.inherit(req, &r) {
+			return route{}, t.refuse(req, "it leads to another provider")
+		}
 		return r, nil
 	case hasBody:
 		return route{}, t.refuse(req, "it would carry the request body away from the gateway")
-	case t.providers.Contains(req.URL):
+	case t.providers.HasHost(req.URL.Host) || t.providers.HasHost(req.Host):
 		return route{}, t.refuse(req, aroundGateway)
 	}
 	return route{action: passBare}, nil
@@ -131,30 +146,35 @@ func (t *Transport) explain(req *http.Request) string {
 	return t.providers.Explain(req.URL)
 }
 
-// redirectHistory reports whether all, and whether any, of the requests that led to req
-// by redirects were at the gateway. It assumes that a broken chain left the gateway. It
-// reports false for complete if the chain is too long.
+// A history is what is known of the requests that led to a redirect.
+type history struct {
+	allAtGateway bool // each of them was at the gateway
+	passedOn     bool // the Transport passed on the first one, and none was at the gateway
+	tooLong      bool
+}
+
+// redirectHistory returns the history of req. A broken chain has left the gateway.
 //
 // A request was at the gateway if its URL is the gateway's, or if the Transport would
 // route it there: a RoundTripper outside the Transport may have set Response.Request to
 // the request of the client. One with x-portkey-* headers was meant to be there, and
 // the base took it elsewhere.
-func (t *Transport) redirectHistory(req *http.Request) (allAtGateway, anyAtGateway, complete bool) {
+func (t *Transport) redirectHistory(req *http.Request) history {
 	const maxHops = 1000
-	allAtGateway = true
+	all, any := true, false
 	hop := req
 	for range maxHops {
 		if hop.Response == nil {
-			return allAtGateway, anyAtGateway, true
+			return history{allAtGateway: all, passedOn: !any && t.passesOn(hop)}
 		}
 		if hop = hop.Response.Request; hop == nil || hop.URL == nil {
-			return false, true, true
+			return history{}
 		}
 		atGateway := t.gateway.receives(hop) || t.isProviders(hop) && !t.excludes(hop)
-		allAtGateway = allAtGateway && atGateway
-		anyAtGateway = anyAtGateway || atGateway || anyKey(hop.Header, isPortkey)
+		all = all && atGateway
+		any = any || atGateway || anyKey(hop.Header, isPortkey)
 	}
-	return false, true, false
+	return history{tooLong: true}
 }
 
 // isProviders reports whether req, as the client made it, is part of a provider's API.
@@ -196,10 +216,22 @@ func (t *Transport) routeToGateway(req *http.Request, r *route) bool {
 // against the provider's URL that it requested; it is relative to the URL at the
 // gateway that the Transport requested.
 func (t *Transport) relativeRedirect(req *http.Request) *url.URL {
-	if req.Response == nil {
+	if req.Response == nil || !t.providers.HasHost(req.URL.Host) {
 		return nil
 	}
-	u, err := req.Response.Location()
+	previous := req.Response.Request
+	if previous == nil || previous.URL == nil {
+		return nil
+	}
+	at := *previous.URL
+	if !t.gateway.receives(previous) {
+		endpoint, _, ok := t.providers.Lookup(previous.URL)
+		if !ok {
+			return nil
+		}
+		at = t.gateway.endpointURL(previous.URL, endpoint)
+	}
+	u, err := at.Parse(req.Response.Header.Get("Location"))
 	if err != nil || !t.gateway.sameOrigin(u) || u.RequestURI() != req.URL.RequestURI() {
 		return nil
 	}
@@ -209,37 +241,64 @@ func (t *Transport) relativeRedirect(req *http.Request) *url.URL {
 // inherit adds to the route of req, which is a redirect within the gateway, what makes it
 // the same call as before: the trace ID, what the URL of the first request implied, and
 // its credentials. net/http removes those if the client asked for a provider and is
-// redirected to the gateway's host.
-func (t *Transport) inherit(req *http.Request, r *route) {
+// redirected to the gateway's host. It reports false if req is for another provider than
+// the first request: the credential is not for that.
+func (t *Transport) inherit(req *http.Request, r *route) bool {
 	hasCredential := anyKey(req.Header, func(key string) bool {
 		return credentialIndex(http.CanonicalHeaderKey(key)) >= 0
 	})
 	for hop := req; hop.Response != nil; {
 		hop = hop.Response.Request
-		r.traceID = cmp.Or(r.traceID, hop.Header.Get(keyTraceID))
+		implied := t.impliedBy(hop)
+		if r.implied.Provider == "" {
+			r.implied = implied
+			r.rerouted = implied.Provider != "" && !t.gateway.receives(hop)
+		} else if implied.Provider != "" && !sameTarget(r.implied, implied) {
+			return false
+		}
+		if t.gateway.receives(hop) && !t.ignoreRequestHeaders {
+			r.traceID = cmp.Or(r.traceID, hop.Header.Get(keyTraceID))
+		}
 		for i, key := range credentialKeys {
 			if !hasCredential {
 				r.redirected[i] = cmp.Or(r.redirected[i], hop.Header.Get(key))
 			}
 		}
-		if r.implied.Provider != "" {
-			continue
-		}
-		if r.implied = impliedBy(hop.Header); r.implied.Provider == "" {
-			// A RoundTripper outside has set Response.Request to the client's request.
-			_, r.implied, r.rerouted = t.providers.Lookup(hop.URL)
-		}
 	}
+	return true
 }
 
-// impliedBy returns what the URL of a request implied that was sent with the header h.
-func impliedBy(h http.Header) (implied providers.Implied) {
-	implied.Provider = h.Get(keyProvider)
-	if implied.Provider == "" || checkValue(implied.Provider) != nil {
+// sameTarget reports whether two URLs imply the same provider, called at the same place.
+// A header that only one of them implies makes no difference.
+func sameTarget(x, y providers.Implied) bool {
+	if x.Provider != y.Provider {
+		return false
+	}
+	for _, h := range x.Headers {
+		for _, other := range y.Headers {
+			if h.Key == other.Key && h.Value != other.Value {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// impliedBy returns what the URL of an earlier request implied: according to its
+// header, if the Transport has sent it to the gateway, or else its URL.
+func (t *Transport) impliedBy(hop *http.Request) (implied providers.Implied) {
+	if !t.gateway.receives(hop) {
+		_, implied, _ = t.providers.Lookup(hop.URL)
+		return implied
+	}
+	provider := hop.Header.Get(keyProvider)
+	// With IgnoreRequestHeaders, the header may be one of the client outside.
+	if t.ignoreRequestHeaders || provider == "" || checkValue(provider) != nil {
 		return providers.Implied{}
 	}
+	implied.Provider = provider
 	for _, key := range providers.ImpliedKeys() {
-		if value := h.Get(key); value != "" {
+		if value := hop.Header.Get(key); value != "" {
 			implied.Headers = append(implied.Headers, providers.Header{Key: key, Value: value})
 		}
 	}
@@ -324,5 +383,6 @@ func (e *RouteError) Error() string {
 
 // redactURL returns u without query, fragment and credentials.
 func redactURL(u *url.URL) string {
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+	host := u.Host[strings.LastIndexByte(u.Host, '@')+1:] // of a URL that was made by hand
+	return (&url.URL{Scheme: u.Scheme, Host: host, Path: u.Path, RawPath: u.RawPath}).String()
 }

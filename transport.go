@@ -312,7 +312,7 @@ func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Reques
 	if c.err != nil {
 		return nil, c.err
 	}
-	b := headerBuilder{ignoreRequest: t.ignoreRequestHeaders}
+	b := headerBuilder{ignoreRequest: t.ignoreRequestHeaders, isRedirect: req.Response != nil}
 	if err := b.build(req.Header, &c.headerSet, t.defaults, r, func() string {
 		if r.traceID != "" {
 			return r.traceID

@@ -3,6 +3,7 @@ package portkey_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/cookiejar"
@@ -817,6 +818,15 @@ func TestUnknownHostsArePassedOnOnlyIfAllowed(t *testing.T) {
 		{name: "provider with another Host header", url: openAIChat, host: "other.example"},
 		{name: "endpoint that the gateway cannot call", url: "https://api.fireworks.ai/inference/v1/models"},
 		{name: "upstream by another scheme", url: "http://llm.example.com/v1/models"},
+		{name: "provider with a final dot", url: "https://api.openai.com./v1/chat/completions"},
+		{name: "provider in full-width characters", url: "https://\uff41pi.openai.com/v1/chat/completions"},
+		{name: "escaped path", url: "https://api.openai.com/%761/chat/completions"},
+		{name: "escaped slash", url: "https://api.openai.com/v1%2Fchat/completions"},
+		{name: "two slashes", url: "https://api.openai.com//v1/chat/completions"},
+		{name: "dot segments", url: "https://api.openai.com/x/../v1/chat/completions"},
+		{name: "dot segments behind a login path", url: "https://api.openai.com/v1/oauth/../chat/completions"},
+		{name: "path in upper case", url: "https://res.openai.azure.com/OpenAI/deployments/d/chat/completions"},
+		{name: "provider in the Host header", url: "https://127.0.0.1/v1/chat/completions", host: "api.openai.com"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -848,6 +858,68 @@ func TestUnknownHostsArePassedOnOnlyIfAllowed(t *testing.T) {
 			}
 			if got.Header.Get("Authorization") != "Bearer own" {
 				t.Errorf("got %v, want the client's Authorization", got.Header)
+			}
+		})
+	}
+}
+
+func TestDotSegmentsAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"https://api.openai.com/v1/../../wiki", "https://api.openai.com/v1/%2e%2e/wiki", "https://api.openai.com/v1/./models",
+		"https://res.openai.azure.com/openai/deployments/../chat/completions",
+	} {
+		t.Run(url, func(t *testing.T) {
+			tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/portkey/v1"})
+			if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", url, "")); !errors.As(err, new(*portkey.RouteError)) {
+				t.Errorf("got %v, want a RouteError", err)
+			}
+		})
+	}
+}
+
+// Before, these took 7.5 s and 2.7 s.
+func TestHugeRequestsAreHandledInTime(t *testing.T) {
+	t.Parallel()
+	many := make(http.Header)
+	for i := range 45000 {
+		many[fmt.Sprintf("X-Portkey-%d", i)] = []string{"x"}
+	}
+	for name, req := range map[string]*http.Request{
+		"path of slashes": newRequest(t, t.Context(), "GET", "https://api.openai.com/v1"+strings.Repeat("/", 900000), ""),
+		"many headers":    newRequest(t, t.Context(), "GET", openAIChat, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "many headers" {
+				req.Header = many
+			}
+			tr := newTransport(t, new(recorder), portkey.Options{BaseURL: "http://gw.example", Upstreams: []portkey.Upstream{
+				{BaseURL: "https://llm.example.com/v1", Provider: "@llm"}, {BaseURL: "https://api.openai.com/v2", Provider: "@o"},
+			}})
+			start := time.Now()
+			_, err := tr.RoundTrip(req)
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("took %v (error %v), want at most 1s", took, err)
+			}
+		})
+	}
+}
+
+// A proxy in front of the gateway would remove the headers that Connection names.
+func TestConnectionHeaderNamesNoPortkeyHeader(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ sent, want string }{
+		{"x-portkey-config, Upgrade , X-PORTKEY-api-key", " Upgrade "}, {"Authorization,close", "close"}, {"upgrade", "upgrade"}, {"x-portkey-config", ""},
+	} {
+		t.Run(tt.sent, func(t *testing.T) {
+			base := new(recorder)
+			req := newRequest(t, t.Context(), "GET", openAIChat, "")
+			req.Header.Set("Connection", tt.sent)
+			if _, err := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+			if got := base.last(t).Header.Get("Connection"); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}

@@ -1,11 +1,13 @@
 package providers
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // A BaseURL is a base URL that the user adds to the table: see portkey.Upstream.
@@ -30,11 +32,17 @@ const keyCustomHost = "X-Portkey-Custom-Host"
 // with those that are added. The zero Table has only the known ones. It is safe for
 // concurrent use once no more are added.
 type Table struct {
-	upstreams map[location]entry
+	upstreams map[hostKey]upstreamHost
 }
 
-// A location is a base URL without {names}. Its host is canonical.
-type location struct{ scheme, host, path string }
+// A hostKey is the scheme and the canonical host of a base URL.
+type hostKey struct{ scheme, host string }
+
+// An upstreamHost holds the base URLs that were added for one host.
+type upstreamHost struct {
+	byPath  map[string]entry
+	longest int // length of a path
+}
 
 // Add adds a base URL. It takes precedence over the known ones, and the first one that
 // is added over a second one with the same URL. Add returns an error if the gateway
@@ -45,13 +53,34 @@ func (t *Table) Add(u BaseURL) error {
 		return err
 	}
 	if t.upstreams == nil {
-		t.upstreams = make(map[location]entry)
+		t.upstreams = make(map[hostKey]upstreamHost)
 	}
-	at := location{u.URL.Scheme, Host(u.URL.Scheme, u.URL.Host), u.URL.Path}
-	if _, ok := t.upstreams[at]; !ok {
-		t.upstreams[at] = e
+	key := hostKey{u.URL.Scheme, Host(u.URL.Scheme, u.URL.Host)}
+	host := t.upstreams[key]
+	if host.byPath == nil {
+		host.byPath = make(map[string]entry)
 	}
+	if _, ok := host.byPath[u.URL.Path]; !ok {
+		host.byPath[u.URL.Path] = e
+	}
+	host.longest = max(host.longest, len(u.URL.Path))
+	t.upstreams[key] = host
 	return nil
+}
+
+// find returns the entry with the longest path that is a prefix of path, and the rest of
+// path. It looks at no prefix that is longer than the longest path.
+func (h *upstreamHost) find(path string) (e entry, rest string, ok bool) {
+	end := len(path)
+	if end > h.longest {
+		end = strings.LastIndexByte(path[:h.longest+1], '/')
+	}
+	for ; end >= 0; end = strings.LastIndexByte(path[:end], '/') {
+		if e, ok := h.byPath[path[:end]]; ok {
+			return e, path[end:], true
+		}
+	}
+	return entry{}, "", false
 }
 
 // compileUpstream determines the custom host with which the gateway calls the URL that the
@@ -82,9 +111,21 @@ func compileUpstream(u BaseURL) (entry, error) {
 		return e, fmt.Errorf("must end in %s for provider %s, or set CustomHost", mismatch, u.Provider)
 	}
 	if host := strings.TrimSuffix(url, e.suffix); !isDefault(u.Provider, host) {
+		if _, err := ParseBaseURL(host); err != nil || len(host) > 2048 || !isASCII(host) {
+			return e, errors.New("cannot be sent as a custom host: write it in ASCII, or set CustomHost")
+		}
 		e.customHost = host
 	}
 	return e, nil
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] > unicode.MaxASCII {
+			return false
+		}
+	}
+	return true
 }
 
 // isDefault reports whether the gateway calls a provider at base by default.
@@ -98,16 +139,14 @@ func isDefault(provider, base string) bool {
 // gateway's base URL, and what u implies. If u is under several base URLs, the
 // longest counts. It reports false if u is not part of a provider's API.
 func (t *Table) Lookup(u *url.URL) (endpoint string, implied Implied, ok bool) {
-	if u.User != nil || u.Opaque != "" {
+	if u.User != nil || u.Opaque != "" || hasDotSegment(u.Path) {
 		return "", Implied{}, false
 	}
 	host, path := Host(u.Scheme, u.Host), u.EscapedPath()
-	if len(t.upstreams) > 0 {
-		for end := len(path); end >= 0; end = strings.LastIndexByte(path[:end], '/') {
-			if b, ok := t.upstreams[location{u.Scheme, host, path[:end]}]; ok {
-				endpoint, implied = b.imply(path[end:], Implied{})
-				return endpoint, implied, true
-			}
+	if upstream, ok := t.upstreams[hostKey{u.Scheme, host}]; ok {
+		if e, rest, ok := upstream.find(path); ok {
+			endpoint, implied = e.imply(rest, Implied{})
+			return endpoint, implied, true
 		}
 	}
 	if endpoint, implied, ok = match(known[host], u, host, path); ok {
@@ -116,25 +155,68 @@ func (t *Table) Lookup(u *url.URL) (endpoint string, implied Implied, ok bool) {
 	return match(known[domain(host)], u, host, path)
 }
 
-// Contains reports whether u is below a base URL, even by another scheme or port and
-// even if the gateway cannot call it, and is not a login endpoint.
-func (t *Table) Contains(u *url.URL) bool {
-	host, path := hostname(Host("", u.Host)), u.EscapedPath()
-	for at := range t.upstreams {
-		if rest, ok := strings.CutPrefix(path, at.path); ok && isBelow(rest) && hostname(at.host) == host {
+// hasDotSegment reports whether a path has a segment "." or "..", which could lead out
+// of the base URL.
+func hasDotSegment(path string) bool {
+	if !strings.Contains(path, "/.") {
+		return false
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
 			return true
 		}
 	}
-	contains := func(b entry) bool {
-		rest, ok := b.host.match(host, new(Implied))
-		if !ok || rest != "" {
-			return false
+	return false
+}
+
+// HasHost reports whether a host, with or without a port, is that of a base URL. It
+// also reports true for a host that is not ASCII: net/http may map it to one.
+func (t *Table) HasHost(host string) bool {
+	host = strings.TrimRight(hostname(Host("", host)), ".")
+	if !isASCII(host) {
+		return true
+	}
+	for key := range t.upstreams {
+		if strings.EqualFold(hostname(key.host), host) {
+			return true
 		}
-		rest, ok = b.path.match(path, new(Implied))
+	}
+	matches := func(e entry) bool {
+		rest, ok := e.host.match(host, new(Implied))
+		return ok && rest == ""
+	}
+	return slices.ContainsFunc(known[host], matches) || slices.ContainsFunc(known[domain(host)], matches)
+}
+
+// MayContain reports whether u may be part of a provider's API, by any scheme, port or
+// spelling, even if the gateway cannot call it. On a provider's host, it reports false
+// only for a plain path that is clearly below no base URL, or is a login endpoint.
+func (t *Table) MayContain(u *url.URL) bool {
+	if !t.HasHost(u.Host) {
+		return false
+	}
+	path := strings.ToLower(u.Path)
+	isPlain := isASCII(u.Host) && u.Opaque == "" && u.EscapedPath() == u.Path && !strings.Contains(path, "//") && !hasDotSegment(path)
+	if !isPlain {
+		return true
+	}
+	if isLogin(path) {
+		return false
+	}
+	host := strings.TrimRight(hostname(Host("", u.Host)), ".")
+	for key, upstream := range t.upstreams {
+		for base := range upstream.byPath {
+			rest, ok := strings.CutPrefix(path, strings.ToLower(base))
+			if ok && isBelow(rest) && strings.EqualFold(hostname(key.host), host) {
+				return true
+			}
+		}
+	}
+	contains := func(e entry) bool {
+		rest, ok := e.path.match(path, new(Implied)) // the paths of the table are in lower case
 		return ok && isBelow(rest)
 	}
-	return !isLogin(u.Path) &&
-		(slices.ContainsFunc(known[host], contains) || slices.ContainsFunc(known[domain(host)], contains))
+	return slices.ContainsFunc(known[host], contains) || slices.ContainsFunc(known[domain(host)], contains)
 }
 
 func hostname(host string) string { return (&url.URL{Host: host}).Hostname() }
@@ -144,13 +226,8 @@ func isBelow(rest string) bool { return rest == "" || rest[0] == '/' }
 
 // Explain returns why Lookup reports false for u, and how to mend it.
 func (t *Table) Explain(u *url.URL) string {
-	host := hostname(Host(u.Scheme, u.Host))
-	isProvider := len(known[host]) > 0 || len(known[domain(host)]) > 0
-	for at := range t.upstreams {
-		isProvider = isProvider || hostname(at.host) == host
-	}
 	switch {
-	case !isProvider:
+	case !t.HasHost(u.Host):
 		return "its host is neither the gateway's nor a known provider's: " +
 			"see Options.BaseURL, Upstreams, Filter and PassUnknownHosts"
 	case u.User != nil:
@@ -171,16 +248,9 @@ func Find(provider string) (s Special, known bool) {
 	return s, known
 }
 
-// HasKey reports whether a query contains an API key, as some providers' clients
-// send it.
-func HasKey(query url.Values) bool {
-	for _, s := range specials {
-		if s.KeyQuery != "" && query.Has(s.KeyQuery) {
-			return true
-		}
-	}
-	return false
-}
+// QueryKeys returns the query parameters in which the clients of some providers send an
+// API key.
+func QueryKeys() []string { return queryKeys }
 
 // ImpliedKeys returns the keys of the headers that a row of the table may imply.
 func ImpliedKeys() []string { return impliedKeys }
@@ -210,6 +280,7 @@ var (
 	known       = byHost(compile(rows)) // all rows, grouped
 	specials    = make(map[string]Special)
 	impliedKeys []string
+	queryKeys   []string
 )
 
 func init() {
@@ -219,6 +290,9 @@ func init() {
 			if r.special != nil {
 				specials[r.provider] = *r.special
 				impliedKeys = append(impliedKeys, r.special.TokenHeader, r.special.queryHeader)
+				if r.special.KeyQuery != "" {
+					queryKeys = append(queryKeys, r.special.KeyQuery)
+				}
 			}
 		}
 		_, names := compilePattern(r.url, "")
@@ -292,7 +366,7 @@ func (e *entry) match(u *url.URL, host, path string) (endpoint string, implied I
 	}
 	endpoint, implied = e.imply(rest, implied)
 	if s := e.special; s != nil && s.query != "" && ReadsCredential(endpoint) {
-		if value := u.Query().Get(s.query); value != "" {
+		if value := u.Query().Get(s.query); value != "" && strings.Trim(value, valueChars) == "" {
 			implied.Headers = append(implied.Headers, Header{s.queryHeader, value})
 		}
 	}
@@ -379,7 +453,7 @@ func (p *pattern) match(text string, implied *Implied) (rest string, ok bool) {
 			end = len(text)
 		}
 		value := text[:end]
-		if value == "" || strings.Trim(value, valueChars) != "" {
+		if value == "" || value == "." || value == ".." || strings.Trim(value, valueChars) != "" {
 			return "", false
 		}
 		implied.Headers = append(implied.Headers, Header{ph.key, value})
