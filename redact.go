@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net/http"
 	"reflect"
 	"slices"
 	"strconv"
@@ -36,17 +35,6 @@ var secretKeys = func() map[string]bool {
 	}
 	return keys
 }()
-
-// isSensitive reports whether a header must not be sent after a redirect has left the
-// gateway: it is secret, or net/http removes it from a redirect to another host.
-func isSensitive(key string) bool {
-	key = http.CanonicalHeaderKey(key)
-	switch key {
-	case "Cookie", "Cookie2", "Proxy-Authenticate", "Proxy-Authorization", "Www-Authenticate":
-		return true
-	}
-	return secretKeys[key]
-}
 
 const (
 	redacted = "[redacted]"
