@@ -67,11 +67,13 @@ type Options struct {
 
 	// Filter reports whether a request should go through the gateway. If nil, every
 	// request does. Other requests are passed on to their own URL unchanged, except
-	// that x-portkey-* headers are removed unless the URL is the gateway's. Filter is
-	// not called for redirects, but for the requests that led to them: redirects from the
-	// gateway are always handled by the Transport, and those from other hosts are passed
-	// on without x-portkey-* headers. Filter may be called concurrently and must not
-	// change the request.
+	// that x-portkey-* headers are removed unless the URL is the gateway's.
+	//
+	// Redirects from the gateway are always handled by the Transport. Redirects from other
+	// hosts are passed on without x-portkey-* headers, except that one to a provider's API
+	// is refused unless Filter excludes it. For a redirect, Filter is called with the
+	// requests that led to it. It may be called concurrently and must not change the
+	// request.
 	Filter func(*http.Request) bool
 
 	// NewTraceID returns the trace ID of a call that has none. If it returns "", the
