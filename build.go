@@ -366,14 +366,11 @@ func (b *headerBuilder) addCredentials(r *route, override string) error {
 				client[i] = configured[i]
 			}
 		}
-		special, known := providers.Find(cmp.Or(r.implied.Provider, provider))
-		for _, key := range providers.QueryKeys() {
-			if !known || key == special.KeyQuery { // a saved provider may be one with a key in the query
-				r.url.RawQuery = setQuery(r.url.RawQuery, key, "")
-			}
+		for _, key := range queryKeys(r, provider) {
+			r.url.RawQuery = setQuery(r.url.RawQuery, key, "")
 		}
 	} else {
-		if client == (credentials{}) && configured != (credentials{}) && !hasQueryKey(r) {
+		if client == (credentials{}) && configured != (credentials{}) && !hasQueryKey(r, provider) {
 			client = configured
 		}
 		if err := b.moveCredential(&client, fromClient, provider, r); err != nil {
@@ -391,10 +388,24 @@ func (b *headerBuilder) addCredentials(r *route, override string) error {
 	return nil
 }
 
+// queryKeys returns the query parameters in which the client may send an API key. A saved
+// provider may be any.
+func queryKeys(r *route, provider string) []string {
+	special, known := providers.Find(cmp.Or(r.implied.Provider, provider))
+	switch {
+	case !known:
+		return providers.QueryKeys()
+	case special.KeyQuery == "":
+		return nil
+	}
+	return []string{special.KeyQuery}
+}
+
 // hasQueryKey reports whether the query of r contains an API key.
-func hasQueryKey(r *route) bool {
-	query := r.url.Query()
-	return slices.ContainsFunc(providers.QueryKeys(), query.Has)
+func hasQueryKey(r *route, provider string) bool {
+	return slices.ContainsFunc(queryKeys(r, provider), func(key string) bool {
+		return setQuery(r.url.RawQuery, key, "") != r.url.RawQuery
+	})
 }
 
 // forwards reports whether ForwardHeaders names the header.
@@ -439,7 +450,7 @@ func (b *headerBuilder) needsCredential(provider string, r *route) bool {
 		return false
 	}
 	_, known := providers.Find(provider)
-	return known && !hasQueryKey(r)
+	return known && !hasQueryKey(r, provider)
 }
 
 // replaceCredential replaces the credentials of the client by authorization, in the
@@ -457,9 +468,10 @@ func replaceCredential(client *credentials, authorization, provider string, r *r
 			client[i], used = key, isBearer
 		}
 	}
-	special, _ := providers.Find(cmp.Or(r.implied.Provider, provider))
-	if special.KeyQuery != "" && r.url.Query().Has(special.KeyQuery) {
-		r.url.RawQuery, used = setQuery(r.url.RawQuery, special.KeyQuery, key), isBearer
+	for _, name := range queryKeys(r, provider) {
+		if setQuery(r.url.RawQuery, name, "") != r.url.RawQuery {
+			r.url.RawQuery, used = setQuery(r.url.RawQuery, name, key), isBearer
+		}
 	}
 	if !used || client[0] != "" {
 		client[0] = authorization

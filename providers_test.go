@@ -543,7 +543,7 @@ func TestUpstreamThatTheGatewayCannotCallIsRefused(t *testing.T) {
 	}{
 		{"suffix", portkey.Upstream{BaseURL: "https://proxy.example.com/SECRET", Provider: "together-ai"}, "Upstreams[0].BaseURL must end in /v1"},
 		{"custom host", portkey.Upstream{BaseURL: "https://a.example.com", CustomHost: "https://u:SECRET@x"}, "Upstreams[0].CustomHost"},
-		{"host that is not ASCII", portkey.Upstream{BaseURL: "https://llm.b\u00fccher.example/SECRET", Provider: "openai"}, "cannot be sent as a custom host"},
+		{"host that is not ASCII", portkey.Upstream{BaseURL: "https://llm.b\u00fccher.example/SECRET", Provider: "@saved"}, "has a host that is not ASCII"},
 		{"zone", portkey.Upstream{BaseURL: "http://[fe80::1%25eth0]:8000/SECRET", Provider: "openai"}, "cannot be sent as a custom host"},
 		{"long host", portkey.Upstream{BaseURL: "https://a.example/" + strings.Repeat("SECRET", 400), Provider: "openai"}, "cannot be sent as a custom host"},
 	} {
@@ -626,6 +626,7 @@ func TestOverrideLeavesNoCredentialOfTheClient(t *testing.T) {
 			http.Header{"Authorization": {"Bearer CLIENT"}}, "Bearer tenant"},
 		{"key in the query, provider by header", "http://gw.example/v1/x?key=CLIENT", portkey.Headers{Provider: "google"}, nil, ""},
 		{"key in the query, saved provider", "http://gw.example/v1/x?key=CLIENT", portkey.Headers{Provider: "@slug"}, nil, "Bearer tenant"},
+		{"key in the query, config slug", "http://gw.example/v1/x?key=CLIENT;x=1", portkey.Headers{Config: portkey.ConfigSlug("pc-1")}, nil, ""},
 		{"Anthropic key", "https://api.anthropic.com/v1/messages", portkey.Headers{}, http.Header{"X-Api-Key": {"CLIENT"}}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

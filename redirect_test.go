@@ -339,7 +339,6 @@ func TestRedirectWithinTheGatewayKeepsHeadersAndBody(t *testing.T) {
 		{"from gateway to absolute URL", gatewayChat, "GATEWAY/base/v1/next", ""},
 		{"from gateway to absolute path", gatewayChat, "/base/v1/next", ""},
 		{"from gateway to relative path", gatewayChat, "../next", ""},
-		{"from gateway to provider", gatewayChat, "https://api.openai.com/v1/next", "openai"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var gw *server
@@ -794,6 +793,24 @@ func TestReverseProxyReturnsTheGatewaysRedirect(t *testing.T) {
 	}
 }
 
+func TestReverseProxyMayHaveRetries(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, nil)
+	provider, err := url.Parse("https://api.openai.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Transport: newTransport(t, portkey.NewRetryTransport(nil), portkey.Options{BaseURL: gw.URL}),
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(provider) },
+	})
+	t.Cleanup(proxy.Close)
+	resp, _ := do(t, &http.Client{}, newRequest(t, t.Context(), "POST", proxy.URL+"/v1/chat/completions", "{}"))
+	if n := len(gw.all()); resp.StatusCode != http.StatusOK || n != 1 {
+		t.Errorf("got status %d and %d requests, want 200 and 1", resp.StatusCode, n)
+	}
+}
+
 func TestSingleHostReverseProxyErrorNamesTheHostHeader(t *testing.T) {
 	t.Parallel()
 	gw := newServer(t, nil)
@@ -860,10 +877,21 @@ func TestRedirectOfARequestThatWouldHaveBeenRefusedIsRefused(t *testing.T) {
 	}
 }
 
+func TestRedirectFromTheGatewaysURLToAProviderIsRefused(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{"/v1/x": func() string { return openAIChat }}))
+	req := newRequest(t, t.Context(), "POST", gw.URL+"/v1/x", "{}")
+	req.Header.Set("Authorization", "Bearer "+secret)
+	if _, err := newClient(t, gw, portkey.Options{}).Do(req); !errors.As(err, new(*portkey.RouteError)) {
+		t.Errorf("got %v, want a RouteError", err)
+	}
+}
+
 func TestRedirectToAnotherProviderIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, location := range map[string]string{
 		"provider": "https://api.anthropic.com/v1/messages", "custom host": "https://eu.llm.example/v1/chat/completions",
+		"default host": openAIChat,
 	} {
 		for setup, wrap := range map[string]func(http.RoundTripper) http.RoundTripper{
 			"plain":                     func(rt http.RoundTripper) http.RoundTripper { return rt },
@@ -922,7 +950,9 @@ func TestIgnoredHeadersAreNotInheritedByARedirect(t *testing.T) {
 	rt := restoringTransport{newTransport(t, loopback, portkey.Options{BaseURL: gw.URL, IgnoreRequestHeaders: true, NewTraceID: noTrace})}
 	req := newRequest(t, t.Context(), "POST", gw.URL+"/v1/chat/completions", "{}")
 	req.Header = http.Header{"X-Portkey-Provider": {"openai"}, "X-Portkey-Custom-Host": {"https://evil.example/v1"}, "X-Portkey-Trace-Id": {"outside"}}
-	do(t, &http.Client{Transport: rt}, req)
+	if _, err := (&http.Client{Transport: rt}).Do(req); !errors.As(err, new(*portkey.RouteError)) {
+		t.Errorf("got %v, want a RouteError", err)
+	}
 	for _, hop := range gw.all() {
 		if h := hop.portkeyHeaders(); len(h) > 0 {
 			t.Errorf("%s: got %v, want none", hop.uri, h)

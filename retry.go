@@ -218,6 +218,7 @@ func (r *retryAdapter) RoundTrip(req *http.Request) (*http.Response, error) {
 	}()
 	out := *req
 	out.Header = req.Header.Clone() // hooks of the client may change it
+	out.RequestURI = ""             // of a ReverseProxy's request: http.Client refuses it
 	attempts := &retryablehttp.Request{Request: &out}
 	if hasBody {
 		attempts.SetBody(c.nextBody) // returns only errors of the function

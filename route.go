@@ -3,6 +3,7 @@ package portkey
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -77,7 +78,7 @@ func (t *Transport) route(req *http.Request) (r route, err error) {
 		return route{action: passWithoutPortkey}, nil
 	case t.routeToGateway(req, &r):
 		return r, nil
-	case t.passesUnknown(req):
+	case t.passUnknownHosts && !t.mayReachProvider(req):
 		return route{action: passWithoutPortkey}, nil
 	}
 	return route{}, t.refuse(req, t.explain(req))
@@ -86,18 +87,19 @@ func (t *Transport) route(req *http.Request) (r route, err error) {
 // excludes reports whether Options.Filter excludes a request.
 func (t *Transport) excludes(req *http.Request) bool { return t.filter != nil && !t.filter(req) }
 
-// passesUnknown reports whether PassUnknownHosts passes on a request that does not go to
-// the gateway.
-func (t *Transport) passesUnknown(req *http.Request) bool {
-	if !t.passUnknownHosts || t.providers.MayContain(req.URL) {
-		return false
-	}
-	return req.Host == "" || req.Host == req.URL.Host || !t.providers.HasHost(req.Host)
+// mayReachProvider reports whether a request that does not go to the gateway may be part
+// of a provider's API, by its URL or its Host header.
+func (t *Transport) mayReachProvider(req *http.Request) bool {
+	otherHost := req.Host != "" && req.Host != req.URL.Host
+	return t.providers.MayContain(req.URL) || otherHost && t.providers.HasHost(req.Host)
 }
 
-// passesOn reports whether the Transport passes on a request that follows no redirect.
-func (t *Transport) passesOn(req *http.Request) bool {
-	return t.excludes(req) || !t.gateway.receives(req) && !t.isProviders(req) && t.passesUnknown(req)
+// passedOn reports whether the Transport certainly passed on a request that follows no
+// redirect. A RoundTripper outside may have changed the path before, so that no host of
+// a provider is certain.
+func (t *Transport) passedOn(req *http.Request) bool {
+	isUnknown := !t.gateway.receives(req) && !t.providers.HasHost(req.URL.Host) && !t.providers.HasHost(req.Host)
+	return t.excludes(req) || t.passUnknownHosts && isUnknown
 }
 
 // routeRedirect decides where req goes, which follows a redirect.
@@ -108,11 +110,14 @@ func (t *Transport) routeRedirect(req *http.Request) (r route, err error) {
 	case h.tooLong:
 		return route{}, t.refuse(req, "the chain of redirects is too long")
 	case h.passedOn:
-		if t.providers.MayContain(req.URL) && !t.excludes(req) {
+		if t.mayReachProvider(req) && !t.excludes(req) {
 			return route{}, t.refuse(req, aroundGateway)
 		}
 		return route{action: passWithoutPortkey}, nil
 	case h.allAtGateway && t.routeToGateway(req, &r):
+		if t.ignoreRequestHeaders {
+			return route{}, t.refuse(req, "with Options.IgnoreRequestHeaders, redirects of the gateway are not followed")
+		}
 		if !t.inherit(req, &r) {
 			return route{}, t.refuse(req, "it leads to another provider")
 		}
@@ -165,7 +170,7 @@ func (t *Transport) redirectHistory(req *http.Request) history {
 	hop := req
 	for range maxHops {
 		if hop.Response == nil {
-			return history{allAtGateway: all, passedOn: !any && t.passesOn(hop)}
+			return history{allAtGateway: all, passedOn: !any && t.passedOn(hop)}
 		}
 		if hop = hop.Response.Request; hop == nil || hop.URL == nil {
 			return history{}
@@ -247,18 +252,18 @@ func (t *Transport) inherit(req *http.Request, r *route) bool {
 	hasCredential := anyKey(req.Header, func(key string) bool {
 		return credentialIndex(http.CanonicalHeaderKey(key)) >= 0
 	})
+	wasRerouted := r.rerouted
 	for hop := req; hop.Response != nil; {
 		hop = hop.Response.Request
 		implied := t.impliedBy(hop)
+		if wasRerouted && !sameTarget(r.implied, implied) {
+			return false
+		}
 		if r.implied.Provider == "" {
 			r.implied = implied
 			r.rerouted = implied.Provider != "" && !t.gateway.receives(hop)
-		} else if implied.Provider != "" && !sameTarget(r.implied, implied) {
-			return false
 		}
-		if t.gateway.receives(hop) && !t.ignoreRequestHeaders {
-			r.traceID = cmp.Or(r.traceID, hop.Header.Get(keyTraceID))
-		}
+		r.traceID = cmp.Or(r.traceID, hop.Header.Get(keyTraceID))
 		for i, key := range credentialKeys {
 			if !hasCredential {
 				r.redirected[i] = cmp.Or(r.redirected[i], hop.Header.Get(key))
@@ -269,19 +274,19 @@ func (t *Transport) inherit(req *http.Request, r *route) bool {
 }
 
 // sameTarget reports whether two URLs imply the same provider, called at the same place.
-// A header that only one of them implies makes no difference.
 func sameTarget(x, y providers.Implied) bool {
-	if x.Provider != y.Provider {
-		return false
-	}
-	for _, h := range x.Headers {
-		for _, other := range y.Headers {
-			if h.Key == other.Key && h.Value != other.Value {
-				return false
-			}
+	return x.Provider == y.Provider && maps.Equal(target(x), target(y))
+}
+
+// target returns the headers that determine where the gateway calls the provider.
+func target(implied providers.Implied) map[string]string {
+	headers := make(map[string]string)
+	for _, h := range implied.Headers {
+		if h.Key != keyAzureToken && h.Key != keyAzureVersion && h.Key != keyAzureDeployment {
+			headers[h.Key] = h.Value
 		}
 	}
-	return true
+	return headers
 }
 
 // impliedBy returns what the URL of an earlier request implied: according to its
@@ -292,8 +297,7 @@ func (t *Transport) impliedBy(hop *http.Request) (implied providers.Implied) {
 		return implied
 	}
 	provider := hop.Header.Get(keyProvider)
-	// With IgnoreRequestHeaders, the header may be one of the client outside.
-	if t.ignoreRequestHeaders || provider == "" || checkValue(provider) != nil {
+	if provider == "" || checkValue(provider) != nil {
 		return providers.Implied{}
 	}
 	implied.Provider = provider

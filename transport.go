@@ -84,12 +84,13 @@ type Options struct {
 	// PassUnknownHosts passes on requests that are neither for the gateway nor for a known
 	// provider's API, without x-portkey-* headers, instead of refusing them: for an
 	// http.Client that other traffic shares, and for http.DefaultTransport. Their
-	// redirects are passed on as well, except that one to a provider's API is refused.
+	// redirects are passed on as well, except that one to a provider's API is refused. So
+	// is a host that is not ASCII: write it in Punycode.
 	PassUnknownHosts bool
 
 	// IgnoreRequestHeaders ignores x-portkey-* headers of the request: for a reverse
 	// proxy, whose requests come from outside. Headers.Authorization in Options then
-	// replaces the credential of the request.
+	// replaces the credential of the request, and redirects of the gateway are refused.
 	IgnoreRequestHeaders bool
 }
 

@@ -801,7 +801,10 @@ func TestUnknownHostsArePassedOnOnlyIfAllowed(t *testing.T) {
 	t.Parallel()
 	opts := portkey.Options{
 		BaseURL: "http://gw.example/v1", PassUnknownHosts: true, Headers: portkey.Headers{APIKey: "pk"},
-		Upstreams: []portkey.Upstream{{BaseURL: "https://llm.example.com/v1", Provider: "@llm"}},
+		Upstreams: []portkey.Upstream{
+			{BaseURL: "https://llm.example.com/v1", Provider: "@llm"}, {BaseURL: "https://dot.example./v1", Provider: "@dot"},
+			{BaseURL: "http://[::1]:8000/v1", Provider: "@six"}, {BaseURL: "https://corp.example/oauth2/llm/v1", Provider: "@login"},
+		},
 	}
 	tests := []struct {
 		name, url, host string
@@ -818,6 +821,10 @@ func TestUnknownHostsArePassedOnOnlyIfAllowed(t *testing.T) {
 		{name: "provider with another Host header", url: openAIChat, host: "other.example"},
 		{name: "endpoint that the gateway cannot call", url: "https://api.fireworks.ai/inference/v1/models"},
 		{name: "upstream by another scheme", url: "http://llm.example.com/v1/models"},
+		{name: "upstream without its final dot", url: "https://dot.example/v1/models"},
+		{name: "upstream with its final dot", url: "http://dot.example./v1/models"},
+		{name: "upstream by another spelling of its address", url: "http://[0:0:0:0:0:0:0:1]/v1/models"},
+		{name: "upstream below a login path", url: "http://corp.example/OAuth2/llm/v1/models"},
 		{name: "provider with a final dot", url: "https://api.openai.com./v1/chat/completions"},
 		{name: "provider in full-width characters", url: "https://\uff41pi.openai.com/v1/chat/completions"},
 		{name: "escaped path", url: "https://api.openai.com/%761/chat/completions"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -87,6 +88,9 @@ func (h *upstreamHost) find(path string) (e entry, rest string, ok bool) {
 // client asked for.
 func compileUpstream(u BaseURL) (entry, error) {
 	e := entry{provider: u.Provider, customHost: u.CustomHost}
+	if !isASCII(u.URL.Host) {
+		return e, errors.New("has a host that is not ASCII: write it in Punycode")
+	}
 	if u.Provider == "" || strings.HasPrefix(u.Provider, "@") {
 		return e, nil // the gateway decides what it calls
 	}
@@ -172,12 +176,12 @@ func hasDotSegment(path string) bool {
 // HasHost reports whether a host, with or without a port, is that of a base URL. It
 // also reports true for a host that is not ASCII: net/http may map it to one.
 func (t *Table) HasHost(host string) bool {
-	host = strings.TrimRight(hostname(Host("", host)), ".")
+	host = dialedName(host)
 	if !isASCII(host) {
 		return true
 	}
 	for key := range t.upstreams {
-		if strings.EqualFold(hostname(key.host), host) {
+		if dialedName(key.host) == host {
 			return true
 		}
 	}
@@ -200,14 +204,11 @@ func (t *Table) MayContain(u *url.URL) bool {
 	if !isPlain {
 		return true
 	}
-	if isLogin(path) {
-		return false
-	}
-	host := strings.TrimRight(hostname(Host("", u.Host)), ".")
+	host := dialedName(u.Host)
 	for key, upstream := range t.upstreams {
 		for base := range upstream.byPath {
 			rest, ok := strings.CutPrefix(path, strings.ToLower(base))
-			if ok && isBelow(rest) && strings.EqualFold(hostname(key.host), host) {
+			if ok && isBelow(rest) && dialedName(key.host) == host {
 				return true
 			}
 		}
@@ -216,10 +217,20 @@ func (t *Table) MayContain(u *url.URL) bool {
 		rest, ok := e.path.match(path, new(Implied)) // the paths of the table are in lower case
 		return ok && isBelow(rest)
 	}
-	return slices.ContainsFunc(known[host], contains) || slices.ContainsFunc(known[domain(host)], contains)
+	return !isLogin(path) &&
+		(slices.ContainsFunc(known[host], contains) || slices.ContainsFunc(known[domain(host)], contains))
 }
 
 func hostname(host string) string { return (&url.URL{Host: host}).Hostname() }
+
+// dialedName returns the name or address that net/http dials for a host, in one spelling.
+func dialedName(host string) string {
+	name := strings.TrimRight(hostname(Host("", host)), ".")
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return addr.Unmap().String()
+	}
+	return name
+}
 
 // isBelow reports whether rest, which follows a base URL, begins at a segment.
 func isBelow(rest string) bool { return rest == "" || rest[0] == '/' }
@@ -227,6 +238,8 @@ func isBelow(rest string) bool { return rest == "" || rest[0] == '/' }
 // Explain returns why Lookup reports false for u, and how to mend it.
 func (t *Table) Explain(u *url.URL) string {
 	switch {
+	case !isASCII(u.Host):
+		return "its host is not ASCII and may be a provider's: write it in Punycode"
 	case !t.HasHost(u.Host):
 		return "its host is neither the gateway's nor a known provider's: " +
 			"see Options.BaseURL, Upstreams, Filter and PassUnknownHosts"
