@@ -468,9 +468,15 @@ func replaceCredential(client *credentials, authorization, provider string, r *r
 			client[i], used = key, isBearer
 		}
 	}
+	special, _ := providers.Find(cmp.Or(r.implied.Provider, provider))
 	for _, name := range queryKeys(r, provider) {
-		if setQuery(r.url.RawQuery, name, "") != r.url.RawQuery {
+		without := setQuery(r.url.RawQuery, name, "")
+		switch {
+		case without == r.url.RawQuery:
+		case name == special.KeyQuery:
 			r.url.RawQuery, used = setQuery(r.url.RawQuery, name, key), isBearer
+		default: // a secret stays out of a URL whose provider is not known to read it there
+			r.url.RawQuery = without
 		}
 	}
 	if !used || client[0] != "" {

@@ -626,7 +626,7 @@ func TestOverrideLeavesNoCredentialOfTheClient(t *testing.T) {
 			http.Header{"Authorization": {"Bearer CLIENT"}}, "Bearer tenant"},
 		{"key in the query, provider by header", "http://gw.example/v1/x?key=CLIENT", portkey.Headers{Provider: "google"}, nil, ""},
 		{"key in the query, saved provider", "http://gw.example/v1/x?key=CLIENT", portkey.Headers{Provider: "@slug"}, nil, "Bearer tenant"},
-		{"key in the query, config slug", "http://gw.example/v1/x?key=CLIENT;x=1", portkey.Headers{Config: portkey.ConfigSlug("pc-1")}, nil, ""},
+		{"key in the query, config slug", "http://gw.example/v1/x?key=CLIENT;x=1", portkey.Headers{Config: portkey.ConfigSlug("pc-1")}, nil, "Bearer tenant"},
 		{"Anthropic key", "https://api.anthropic.com/v1/messages", portkey.Headers{}, http.Header{"X-Api-Key": {"CLIENT"}}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
