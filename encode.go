@@ -612,7 +612,7 @@ func nextPair(levels [][]metadataPair) (next *metadataPair) {
 }
 
 // encodeMetadata returns the merged entries as a JSON object in ASCII, or "" if
-// there are none. The first level takes precedence.
+// no level has any. The first level takes precedence.
 func encodeMetadata(levels ...[]metadataPair) string {
 	n := 0
 	for _, level := range levels {

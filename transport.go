@@ -123,7 +123,7 @@ type Upstream struct {
 //     body, or go to a provider, is refused with a [*RouteError].
 //  2. No request goes around the gateway, unless Options.Filter or PassUnknownHosts
 //     allows it. A request for neither the gateway nor a known provider fails with a
-//     [*RouteError] that says why.
+//     [*RouteError] that gives the reason.
 //  3. The caller's request is never changed, its body is always closed, also if a
 //     callback panics, and the response and the error of the base are returned
 //     unchanged.

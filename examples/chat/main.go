@@ -169,7 +169,7 @@ func (r *recorder) names() []string {
 	return names
 }
 
-// explain says what went wrong, for somebody who has just typed a key or a URL.
+// explain describes what went wrong, for somebody who has just typed a key or a URL.
 func explain(err error, gateway string) error {
 	var api *openai.APIError
 	var other *openai.RequestError // an answer that is not OpenAI's, as the gateway's own are

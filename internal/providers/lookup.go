@@ -274,7 +274,7 @@ func ImpliedKeys() []string { return impliedKeys }
 func ReadsCredential(endpoint string) bool {
 	return translatedEndpoints[endpoint] || slices.ContainsFunc(routedEndpoints, func(routed string) bool {
 		rest, ok := strings.CutPrefix(endpoint, routed)
-		return ok && (rest == "" || rest[0] == '/')
+		return ok && isBelow(rest)
 	})
 }
 
