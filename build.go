@@ -149,7 +149,9 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, lev
 		case b.isRedirect && canonical == "Referer":
 			continue // net/http's: the previous URL, whose query may contain an API key
 		case canonical == "Connection":
-			values = withoutManaged(values)
+			if values = withoutManaged(values, levels); len(values) == 0 {
+				continue
+			}
 		}
 		if canonical == keyTraceparent {
 			b.traceparents = append(b.traceparents, values...)
@@ -178,14 +180,14 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, lev
 	return nil
 }
 
-// withoutManaged returns the values of a Connection header without the names of
-// x-portkey-* headers and credentials: a proxy in front of the gateway would remove
-// those headers, and with them a guardrail in the config.
-func withoutManaged(values []string) (kept []string) {
+// withoutManaged returns the values of a Connection header without the names of managed
+// and x-portkey-* headers: a proxy in front of the gateway would remove those headers,
+// and with them a guardrail in the config.
+func withoutManaged(values []string, levels []*headerSet) (kept []string) {
 	for _, v := range values {
 		names := slices.DeleteFunc(strings.Split(v, ","), func(name string) bool {
 			name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
-			return isPortkey(name) || credentialIndex(name) >= 0
+			return isPortkey(name) || isManaged(name, levels)
 		})
 		if len(names) > 0 {
 			kept = append(kept, strings.Join(names, ","))
@@ -366,8 +368,9 @@ func (b *headerBuilder) addCredentials(r *route, override string) error {
 				client[i] = configured[i]
 			}
 		}
-		for _, key := range queryKeys(r, provider) {
-			r.url.RawQuery = setQuery(r.url.RawQuery, key, "")
+		keys, _ := queryKeys(r, provider)
+		for _, key := range keys {
+			r.url.RawQuery, _ = setQuery(r.url.RawQuery, key, "")
 		}
 	} else {
 		if client == (credentials{}) && configured != (credentials{}) && !hasQueryKey(r, provider) {
@@ -388,23 +391,29 @@ func (b *headerBuilder) addCredentials(r *route, override string) error {
 	return nil
 }
 
-// queryKeys returns the query parameters in which the client may send an API key. A saved
-// provider may be any.
-func queryKeys(r *route, provider string) []string {
-	special, known := providers.Find(cmp.Or(r.implied.Provider, provider))
-	switch {
-	case !known:
-		return providers.QueryKeys()
-	case special.KeyQuery == "":
-		return nil
+// queryKeys returns the query parameters in which the client may have sent an API key:
+// those of the provider that its URL implies, and of the one that is called. If neither is
+// known, isKnown is false, and the parameters are those of all providers.
+func queryKeys(r *route, provider string) (keys []string, isKnown bool) {
+	for _, name := range []string{r.implied.Provider, provider} {
+		special, found := providers.Find(name)
+		isKnown = isKnown || found
+		if special.KeyQuery != "" {
+			keys = append(keys, special.KeyQuery)
+		}
 	}
-	return []string{special.KeyQuery}
+	if !isKnown {
+		keys = providers.QueryKeys()
+	}
+	return keys, isKnown
 }
 
 // hasQueryKey reports whether the query of r contains an API key.
 func hasQueryKey(r *route, provider string) bool {
-	return slices.ContainsFunc(queryKeys(r, provider), func(key string) bool {
-		return setQuery(r.url.RawQuery, key, "") != r.url.RawQuery
+	keys, _ := queryKeys(r, provider)
+	return slices.ContainsFunc(keys, func(key string) bool {
+		_, had := setQuery(r.url.RawQuery, key, "")
+		return had
 	})
 }
 
@@ -468,16 +477,13 @@ func replaceCredential(client *credentials, authorization, provider string, r *r
 			client[i], used = key, isBearer
 		}
 	}
-	special, _ := providers.Find(cmp.Or(r.implied.Provider, provider))
-	for _, name := range queryKeys(r, provider) {
-		without := setQuery(r.url.RawQuery, name, "")
-		switch {
-		case without == r.url.RawQuery:
-		case name == special.KeyQuery:
-			r.url.RawQuery, used = setQuery(r.url.RawQuery, name, key), isBearer
-		default: // a secret stays out of a URL whose provider is not known to read it there
-			r.url.RawQuery = without
+	keys, isKnown := queryKeys(r, provider)
+	for _, name := range keys {
+		query, had := setQuery(r.url.RawQuery, name, key)
+		if !had || !isKnown { // a secret stays out of a query that may be logged as data
+			query, had = setQuery(query, name, "")
 		}
+		r.url.RawQuery, used = query, used || had && isKnown && isBearer
 	}
 	if !used || client[0] != "" {
 		client[0] = authorization
@@ -485,18 +491,22 @@ func replaceCredential(client *credentials, authorization, provider string, r *r
 }
 
 // setQuery sets a parameter that a query has, or removes it if value is "". It changes
-// nothing else.
-func setQuery(query, key, value string) string {
+// nothing else. It reports whether the query had the parameter, with a value that is not
+// empty.
+func setQuery(query, key, value string) (_ string, had bool) {
 	var pairs []string
 	for pair := range strings.SplitSeq(query, "&") {
-		name, _, _ := strings.Cut(pair, "=")
+		name, old, _ := strings.Cut(pair, "=")
 		if unescaped, err := url.QueryUnescape(name); err != nil || unescaped != key {
 			pairs = append(pairs, pair)
-		} else if value != "" {
+			continue
+		}
+		had = had || old != ""
+		if value != "" {
 			pairs = append(pairs, name+"="+url.QueryEscape(value))
 		}
 	}
-	return strings.Join(pairs, "&")
+	return strings.Join(pairs, "&"), had
 }
 
 // addTraceID adds the trace ID: id, or else the trace-id of the traceparent header,

@@ -586,6 +586,7 @@ func TestCredentialInOptionsFillsInOnlyIfTheClientSendsNone(t *testing.T) {
 		{"Anthropic key", "https://api.anthropic.com/v1/messages", headers{"X-Api-Key": "own"}, headers{"X-Api-Key": "own"}},
 		{"Gemini key", gemini, headers{"X-Goog-Api-Key": "own"}, headers{"X-Goog-Api-Key": "own"}},
 		{"Gemini key in the query", gemini + "?key=own", nil, headers{}},
+		{"empty Gemini key in the query", gemini + "?key=", nil, headers{"Authorization": "Bearer options"}},
 		{"Azure key, proxied", "https://res.openai.azure.com/openai/models", headers{"Api-Key": "own"}, headers{"Api-Key": "own"}},
 		{"none", openAIChat, nil, headers{"Authorization": "Bearer options"}},
 		{"empty Bearer", openAIChat, headers{"Authorization": "Bearer "}, headers{"Authorization": "Bearer options"}},
@@ -627,6 +628,7 @@ func TestOverrideLeavesNoCredentialOfTheClient(t *testing.T) {
 		{"key in the query, provider by header", "http://gw.example/v1/x?key=CLIENT", portkey.Headers{Provider: "google"}, nil, ""},
 		{"key in the query, saved provider", "http://gw.example/v1/x?key=CLIENT", portkey.Headers{Provider: "@slug"}, nil, "Bearer tenant"},
 		{"key in the query, config slug", "http://gw.example/v1/x?key=CLIENT;x=1", portkey.Headers{Config: portkey.ConfigSlug("pc-1")}, nil, "Bearer tenant"},
+		{"key in the query of another provider's URL", openAIChat + "?key=CLIENT", portkey.Headers{Provider: "google"}, nil, ""},
 		{"Anthropic key", "https://api.anthropic.com/v1/messages", portkey.Headers{}, http.Header{"X-Api-Key": {"CLIENT"}}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

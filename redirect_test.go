@@ -914,6 +914,34 @@ func TestRedirectToAnotherProviderIsRefused(t *testing.T) {
 	}
 }
 
+func TestRedirectToTheSameProviderIsFollowed(t *testing.T) {
+	t.Parallel()
+	for name, h := range map[string]portkey.Headers{
+		"URL's provider": {}, "saved provider": {Provider: "@a"}, "another provider": {Provider: "groq"}, "virtual key": {VirtualKey: "vk"},
+		"config slug": {Config: portkey.ConfigSlug("pc-1")}, "custom host": {CustomHost: "https://llm.example/v1"},
+	} {
+		for setup, wrap := range map[string]func(http.RoundTripper) http.RoundTripper{
+			"plain":                     func(rt http.RoundTripper) http.RoundTripper { return rt },
+			"Response.Request restored": func(rt http.RoundTripper) http.RoundTripper { return restoringTransport{rt} },
+		} {
+			t.Run(name+"/"+setup, func(t *testing.T) {
+				gw := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
+					"/v1/chat/completions": func() string { return openAIChat + "/" },
+				}))
+				rt := wrap(newTransport(t, loopback, portkey.Options{BaseURL: gw.URL, NewTraceID: noTrace}))
+				do(t, &http.Client{Transport: rt}, newRequest(t, portkey.WithHeaders(t.Context(), h), "POST", openAIChat, "{}"))
+				requests := gw.all()
+				if len(requests) != 2 {
+					t.Fatalf("got %d requests, want 2", len(requests))
+				}
+				if first, second := requests[0].portkeyHeaders(), requests[1].portkeyHeaders(); !reflect.DeepEqual(first, second) {
+					t.Errorf("got %v after the redirect, want %v", second, first)
+				}
+			})
+		}
+	}
+}
+
 func TestRedirectOfAFilteredRequestToAProviderIsRefused(t *testing.T) {
 	t.Parallel()
 	first := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{"/x": func() string { return openAIChat }}))

@@ -3,10 +3,10 @@ package portkey
 import (
 	"cmp"
 	"errors"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/portkey-go/portkey/internal/providers"
@@ -54,6 +54,9 @@ type route struct {
 	implied  providers.Implied
 	traceID  string // of the previous hop, if this is a redirect
 
+	// first is the first request of a chain of redirects that leads to a provider's URL.
+	first *http.Request
+
 	// redirected are the credentials that the client sent before a redirect within the
 	// gateway, and that net/http removed.
 	redirected credentials
@@ -78,7 +81,7 @@ func (t *Transport) route(req *http.Request) (r route, err error) {
 		return route{action: passWithoutPortkey}, nil
 	case t.routeToGateway(req, &r):
 		return r, nil
-	case t.passUnknownHosts && !t.mayReachProvider(req):
+	case t.passUnknownHosts && !t.mayReachProvider(req) && !t.gateway.resembles(req):
 		return route{action: passWithoutPortkey}, nil
 	}
 	return route{}, t.refuse(req, t.explain(req))
@@ -98,7 +101,8 @@ func (t *Transport) mayReachProvider(req *http.Request) bool {
 // redirect. A RoundTripper outside may have changed the path before, so that no host of
 // a provider is certain.
 func (t *Transport) passedOn(req *http.Request) bool {
-	isUnknown := !t.gateway.receives(req) && !t.providers.HasHost(req.URL.Host) && !t.providers.HasHost(req.Host)
+	isUnknown := !t.gateway.receives(req) && !t.gateway.resembles(req) &&
+		!t.providers.HasHost(req.URL.Host) && !t.providers.HasHost(req.Host)
 	return t.excludes(req) || t.passUnknownHosts && isUnknown
 }
 
@@ -110,7 +114,7 @@ func (t *Transport) routeRedirect(req *http.Request) (r route, err error) {
 	case h.tooLong:
 		return route{}, t.refuse(req, "the chain of redirects is too long")
 	case h.passedOn:
-		if t.mayReachProvider(req) && !t.excludes(req) {
+		if (t.mayReachProvider(req) || t.gateway.resembles(req)) && !t.excludes(req) {
 			return route{}, t.refuse(req, aroundGateway)
 		}
 		return route{action: passWithoutPortkey}, nil
@@ -118,9 +122,7 @@ func (t *Transport) routeRedirect(req *http.Request) (r route, err error) {
 		if t.ignoreRequestHeaders {
 			return route{}, t.refuse(req, "with Options.IgnoreRequestHeaders, redirects of the gateway are not followed")
 		}
-		if !t.inherit(req, &r) {
-			return route{}, t.refuse(req, "it leads to another provider")
-		}
+		t.inherit(req, &r)
 		return r, nil
 	case hasBody:
 		return route{}, t.refuse(req, "it would carry the request body away from the gateway")
@@ -147,6 +149,9 @@ func (t *Transport) explain(req *http.Request) string {
 	if !t.hasOwnHost(req) {
 		return "its Host header is not the host of its URL: clear Request.Host " +
 			"(in a ReverseProxy, use Rewrite with ProxyRequest.SetURL)"
+	}
+	if t.gateway.resembles(req) {
+		return "its scheme or the spelling of its host is not that of the gateway's base URL"
 	}
 	return t.providers.Explain(req.URL)
 }
@@ -246,22 +251,18 @@ func (t *Transport) relativeRedirect(req *http.Request) *url.URL {
 // inherit adds to the route of req, which is a redirect within the gateway, what makes it
 // the same call as before: the trace ID, what the URL of the first request implied, and
 // its credentials. net/http removes those if the client asked for a provider and is
-// redirected to the gateway's host. It reports false if req is for another provider than
-// the first request: the credential is not for that.
-func (t *Transport) inherit(req *http.Request, r *route) bool {
+// redirected to the gateway's host.
+func (t *Transport) inherit(req *http.Request, r *route) {
 	hasCredential := anyKey(req.Header, func(key string) bool {
 		return credentialIndex(http.CanonicalHeaderKey(key)) >= 0
 	})
 	wasRerouted := r.rerouted
-	for hop := req; hop.Response != nil; {
+	hop := req
+	for hop.Response != nil {
 		hop = hop.Response.Request
-		implied := t.impliedBy(hop)
-		if wasRerouted && !sameTarget(r.implied, implied) {
-			return false
-		}
-		if r.implied.Provider == "" {
-			r.implied = implied
-			r.rerouted = implied.Provider != "" && !t.gateway.receives(hop)
+		if r.implied.Provider == "" && !wasRerouted {
+			r.implied = t.impliedBy(hop)
+			r.rerouted = r.implied.Provider != "" && !t.gateway.receives(hop)
 		}
 		r.traceID = cmp.Or(r.traceID, hop.Header.Get(keyTraceID))
 		for i, key := range credentialKeys {
@@ -270,23 +271,28 @@ func (t *Transport) inherit(req *http.Request, r *route) bool {
 			}
 		}
 	}
-	return true
-}
-
-// sameTarget reports whether two URLs imply the same provider, called at the same place.
-func sameTarget(x, y providers.Implied) bool {
-	return x.Provider == y.Provider && maps.Equal(target(x), target(y))
-}
-
-// target returns the headers that determine where the gateway calls the provider.
-func target(implied providers.Implied) map[string]string {
-	headers := make(map[string]string)
-	for _, h := range implied.Headers {
-		if h.Key != keyAzureToken && h.Key != keyAzureVersion && h.Key != keyAzureDeployment {
-			headers[h.Key] = h.Value
-		}
+	if wasRerouted {
+		r.first = hop
 	}
-	return headers
+}
+
+// leadsElsewhere reports whether a redirect to a provider's URL makes the gateway call
+// another provider, or another host, than for the first request. The credential is not
+// for that. header is the header of the redirected request to the gateway.
+func (t *Transport) leadsElsewhere(r *route, header http.Header, c *call) bool {
+	var first route
+	if !t.routeToGateway(r.first, &first) {
+		return true
+	}
+	b := headerBuilder{isRedirect: true}
+	err := b.build(r.first.Header, &c.headerSet, t.defaults, &first, func() string { return "" })
+	if err != nil || b.get(keyProvider) != header.Get(keyProvider) {
+		return true
+	}
+	return slices.ContainsFunc(providers.ImpliedKeys(), func(key string) bool {
+		isTarget := key != keyAzureToken && key != keyAzureVersion && key != keyAzureDeployment
+		return isTarget && b.get(key) != header.Get(key)
+	})
 }
 
 // impliedBy returns what the URL of an earlier request implied: according to its
@@ -342,6 +348,13 @@ func (g *gateway) isHosted() bool {
 // receives reports whether req goes to the origin of g, by its URL and its Host.
 func (g *gateway) receives(req *http.Request) bool {
 	return g.sameOrigin(req.URL) && (req.Host == "" || g.sameHost(req.Host))
+}
+
+// resembles reports whether req may reach the host of g by another scheme or spelling
+// than its origin has.
+func (g *gateway) resembles(req *http.Request) bool {
+	host := providers.DialedHost(g.host)
+	return !g.receives(req) && (providers.DialedHost(req.URL.Host) == host || providers.DialedHost(req.Host) == host)
 }
 
 // sameOrigin reports whether u has the origin of g.

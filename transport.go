@@ -86,11 +86,15 @@ type Options struct {
 	// http.Client that other traffic shares, and for http.DefaultTransport. Their
 	// redirects are passed on as well, except that one to a provider's API is refused. So
 	// is a host that is not ASCII: write it in Punycode.
+	//
+	// A provider that is neither known nor in Upstreams counts as other traffic, and is
+	// called without the gateway.
 	PassUnknownHosts bool
 
 	// IgnoreRequestHeaders ignores x-portkey-* headers of the request: for a reverse
 	// proxy, whose requests come from outside. Headers.Authorization in Options then
-	// replaces the credential of the request, and redirects of the gateway are refused.
+	// replaces the credential of the request, redirects of the gateway are refused, and no
+	// trailers are sent to the gateway.
 	IgnoreRequestHeaders bool
 }
 
@@ -309,6 +313,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // outgoing returns the request to send: req itself if it is sent unchanged, or else a
 // modified copy.
 func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Request, error) {
+	if anyKey(req.Trailer, isPortkey) && !t.ignoreRequestHeaders {
+		return nil, &HeaderError{Name: "x-portkey-*", Reason: "is a trailer, which the gateway does not read: send it as a header"}
+	}
 	if r.action != toGateway {
 		return withoutHeaders(req, r.action.removes), nil
 	}
@@ -324,12 +331,18 @@ func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Reques
 	}); err != nil {
 		return nil, err
 	}
+	if r.first != nil && t.leadsElsewhere(r, b.header, c) {
+		return nil, t.refuse(req, "it leads to another provider")
+	}
 	// Request.Clone would copy the trailers, which are set while the body is read.
 	out := &struct { // one allocation
 		http.Request
 		url url.URL
 	}{*req, r.url}
 	out.URL, out.Host, out.Header = &out.url, out.url.Host, b.header
+	if t.ignoreRequestHeaders {
+		out.Trailer = nil
+	}
 	return &out.Request, nil
 }
 

@@ -804,6 +804,7 @@ func TestUnknownHostsArePassedOnOnlyIfAllowed(t *testing.T) {
 		Upstreams: []portkey.Upstream{
 			{BaseURL: "https://llm.example.com/v1", Provider: "@llm"}, {BaseURL: "https://dot.example./v1", Provider: "@dot"},
 			{BaseURL: "http://[::1]:8000/v1", Provider: "@six"}, {BaseURL: "https://corp.example/oauth2/llm/v1", Provider: "@login"},
+			{BaseURL: "http://127.0.0.1:99/v1", Provider: "@local"},
 		},
 	}
 	tests := []struct {
@@ -823,7 +824,14 @@ func TestUnknownHostsArePassedOnOnlyIfAllowed(t *testing.T) {
 		{name: "upstream by another scheme", url: "http://llm.example.com/v1/models"},
 		{name: "upstream without its final dot", url: "https://dot.example/v1/models"},
 		{name: "upstream with its final dot", url: "http://dot.example./v1/models"},
-		{name: "upstream by another spelling of its address", url: "http://[0:0:0:0:0:0:0:1]/v1/models"},
+		{name: "upstream by another spelling of its address", url: "http://[0:0:0:0:0:0:0:1]:8000/v1/models"},
+		{name: "another service on the upstream's host", url: "http://[::1]:9000/v1/metrics", want: "http://[::1]:9000/v1/metrics"},
+		{name: "upstream by a short form of its address", url: "http://127.1:99/v1/models"},
+		{name: "gateway by another scheme", url: "https://gw.example/v1/models"},
+		{name: "gateway with a final dot", url: "http://gw.example.:80/v1/models"},
+		{name: "gateway in the Host header", url: "http://127.0.0.1/v1/models", host: "gw.example"},
+		{name: "another service on the gateway's host", url: "http://gw.example:9000/x", want: "http://gw.example:9000/x"},
+		{name: "path parameters", url: "https://api.openai.com/v1;a/models"},
 		{name: "upstream below a login path", url: "http://corp.example/OAuth2/llm/v1/models"},
 		{name: "provider with a final dot", url: "https://api.openai.com./v1/chat/completions"},
 		{name: "provider in full-width characters", url: "https://\uff41pi.openai.com/v1/chat/completions"},
@@ -912,21 +920,76 @@ func TestHugeRequestsAreHandledInTime(t *testing.T) {
 	}
 }
 
+func TestManyUpstreamsCostNoTime(t *testing.T) {
+	t.Parallel()
+	opts := portkey.Options{BaseURL: "http://gw.example", PassUnknownHosts: true}
+	for i := range 50000 {
+		opts.Upstreams = append(opts.Upstreams, portkey.Upstream{BaseURL: fmt.Sprintf("https://llm-%d.example/v1", i), Provider: "@llm"})
+	}
+	tr := newTransport(t, new(recorder), opts)
+	start := time.Now()
+	for range 1000 { // with a search through all Upstreams: 8 s
+		if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", "https://other.example/x", "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("took %v, want at most 1s", took)
+	}
+}
+
+func TestPortkeyTrailerIsRefused(t *testing.T) {
+	t.Parallel()
+	opts := portkey.Options{BaseURL: "http://gw.example", PassUnknownHosts: true}
+	for name, url := range map[string]string{"provider": openAIChat, "gateway": "http://gw.example/v1/x", "unknown host": "https://other.example"} {
+		t.Run(name, func(t *testing.T) {
+			req := newRequest(t, t.Context(), "POST", url, "{}")
+			req.Trailer = http.Header{"x-portkey-api-key": nil}
+			var headerError *portkey.HeaderError
+			if _, err := newTransport(t, notCalled(t), opts).RoundTrip(req); !errors.As(err, &headerError) {
+				t.Errorf("got %v, want a HeaderError", err)
+			}
+		})
+	}
+}
+
+func TestOutsiderSendsNoTrailer(t *testing.T) {
+	t.Parallel()
+	base := new(recorder)
+	req := newRequest(t, t.Context(), "POST", openAIChat, "{}")
+	req.Trailer = http.Header{"X-Portkey-Api-Key": nil, "Authorization": nil, "X-Other": nil}
+	tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example", IgnoreRequestHeaders: true})
+	if _, err := tr.RoundTrip(req); err != nil {
+		t.Fatal(err)
+	}
+	if got := base.last(t).Trailer; got != nil {
+		t.Errorf("got trailers %v, want none", got)
+	}
+	if len(req.Trailer) != 3 {
+		t.Errorf("got %v, want the caller's request unchanged", req.Trailer)
+	}
+}
+
 // A proxy in front of the gateway would remove the headers that Connection names.
 func TestConnectionHeaderNamesNoPortkeyHeader(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ sent, want string }{
 		{"x-portkey-config, Upgrade , X-PORTKEY-api-key", " Upgrade "}, {"Authorization,close", "close"}, {"upgrade", "upgrade"}, {"x-portkey-config", ""},
+		{"x-managed,close", "close"},
 	} {
 		t.Run(tt.sent, func(t *testing.T) {
 			base := new(recorder)
 			req := newRequest(t, t.Context(), "GET", openAIChat, "")
-			req.Header.Set("Connection", tt.sent)
-			if _, err := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(req); err != nil {
+			req.Header["connection"] = []string{tt.sent}
+			opts := portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{Extra: map[string]string{"X-Managed": "x"}}}
+			if _, err := newTransport(t, base, opts).RoundTrip(req); err != nil {
 				t.Fatal(err)
 			}
-			if got := base.last(t).Header.Get("Connection"); got != tt.want {
+			if got := strings.Join(base.last(t).Header["connection"], ""); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if values, ok := base.last(t).Header["connection"]; ok && len(values) == 0 {
+				t.Error("got a Connection header without values")
 			}
 		})
 	}

@@ -34,6 +34,7 @@ const keyCustomHost = "X-Portkey-Custom-Host"
 // concurrent use once no more are added.
 type Table struct {
 	upstreams map[hostKey]upstreamHost
+	dialed    map[string]upstreamHost // by dialedHost, with paths in lower case
 }
 
 // A hostKey is the scheme and the canonical host of a base URL.
@@ -45,6 +46,19 @@ type upstreamHost struct {
 	longest int // length of a path
 }
 
+// addUpstream adds an entry for a path to the host with the given key, unless there is one.
+func addUpstream[K comparable](hosts map[K]upstreamHost, key K, path string, e entry) {
+	host := hosts[key]
+	if host.byPath == nil {
+		host.byPath = make(map[string]entry)
+	}
+	if _, ok := host.byPath[path]; !ok {
+		host.byPath[path] = e
+	}
+	host.longest = max(host.longest, len(path))
+	hosts[key] = host
+}
+
 // Add adds a base URL. It takes precedence over the known ones, and the first one that
 // is added over a second one with the same URL. Add returns an error if the gateway
 // cannot call the URL.
@@ -54,18 +68,11 @@ func (t *Table) Add(u BaseURL) error {
 		return err
 	}
 	if t.upstreams == nil {
-		t.upstreams = make(map[hostKey]upstreamHost)
+		t.upstreams, t.dialed = make(map[hostKey]upstreamHost), make(map[string]upstreamHost)
 	}
-	key := hostKey{u.URL.Scheme, Host(u.URL.Scheme, u.URL.Host)}
-	host := t.upstreams[key]
-	if host.byPath == nil {
-		host.byPath = make(map[string]entry)
-	}
-	if _, ok := host.byPath[u.URL.Path]; !ok {
-		host.byPath[u.URL.Path] = e
-	}
-	host.longest = max(host.longest, len(u.URL.Path))
-	t.upstreams[key] = host
+	host := Host(u.URL.Scheme, u.URL.Host)
+	addUpstream(t.upstreams, hostKey{u.URL.Scheme, host}, u.URL.Path, e)
+	addUpstream(t.dialed, DialedHost(host), strings.ToLower(u.URL.Path), e)
 	return nil
 }
 
@@ -173,52 +180,44 @@ func hasDotSegment(path string) bool {
 	return false
 }
 
-// HasHost reports whether a host, with or without a port, is that of a base URL. It
-// also reports true for a host that is not ASCII: net/http may map it to one.
+// HasHost reports whether a host, with or without a port, is that of a base URL, in any
+// spelling. The port of a known provider's host does not matter. It also reports true for
+// a host that may be another one to net/http or to the resolver.
 func (t *Table) HasHost(host string) bool {
-	host = dialedName(host)
-	if !isASCII(host) {
+	name := dialedName(host)
+	if _, ok := t.dialed[DialedHost(host)]; ok || isAmbiguous(name) {
 		return true
 	}
-	for key := range t.upstreams {
-		if dialedName(key.host) == host {
-			return true
-		}
-	}
 	matches := func(e entry) bool {
-		rest, ok := e.host.match(host, new(Implied))
+		rest, ok := e.host.match(name, new(Implied))
 		return ok && rest == ""
 	}
-	return slices.ContainsFunc(known[host], matches) || slices.ContainsFunc(known[domain(host)], matches)
+	return slices.ContainsFunc(known[name], matches) || slices.ContainsFunc(known[domain(name)], matches)
 }
 
-// MayContain reports whether u may be part of a provider's API, by any scheme, port or
+// MayContain reports whether u may be part of a provider's API, by any scheme or
 // spelling, even if the gateway cannot call it. On a provider's host, it reports false
 // only for a plain path that is clearly below no base URL, or is a login endpoint.
 func (t *Table) MayContain(u *url.URL) bool {
 	if !t.HasHost(u.Host) {
 		return false
 	}
-	path := strings.ToLower(u.Path)
-	isPlain := isASCII(u.Host) && u.Opaque == "" && u.EscapedPath() == u.Path && !strings.Contains(path, "//") && !hasDotSegment(path)
-	if !isPlain {
+	name, path := dialedName(u.Host), strings.ToLower(u.Path)
+	isPlain := u.Opaque == "" && u.EscapedPath() == u.Path && !strings.Contains(path, "//") &&
+		!strings.Contains(path, ";") && !hasDotSegment(path)
+	if !isPlain || isAmbiguous(name) {
 		return true
 	}
-	host := dialedName(u.Host)
-	for key, upstream := range t.upstreams {
-		for base := range upstream.byPath {
-			rest, ok := strings.CutPrefix(path, strings.ToLower(base))
-			if ok && isBelow(rest) && dialedName(key.host) == host {
-				return true
-			}
-		}
+	upstream := t.dialed[DialedHost(u.Host)]
+	if _, _, ok := upstream.find(path); ok {
+		return true
 	}
 	contains := func(e entry) bool {
 		rest, ok := e.path.match(path, new(Implied)) // the paths of the table are in lower case
 		return ok && isBelow(rest)
 	}
 	return !isLogin(path) &&
-		(slices.ContainsFunc(known[host], contains) || slices.ContainsFunc(known[domain(host)], contains))
+		(slices.ContainsFunc(known[name], contains) || slices.ContainsFunc(known[domain(name)], contains))
 }
 
 func hostname(host string) string { return (&url.URL{Host: host}).Hostname() }
@@ -230,6 +229,28 @@ func dialedName(host string) string {
 		return addr.Unmap().String()
 	}
 	return name
+}
+
+// DialedHost returns the name or address that net/http dials for a host, in one spelling,
+// with the port, if that is the default of neither http nor https.
+func DialedHost(host string) string {
+	port := (&url.URL{Host: host}).Port()
+	if port == "80" || port == "443" {
+		port = ""
+	}
+	return dialedName(host) + ":" + port
+}
+
+// isAmbiguous reports whether a name may be another one to net/http, which maps a name
+// that is not ASCII to one that is, or to a resolver, which may read 127.1 as an address.
+func isAmbiguous(name string) bool {
+	if !isASCII(name) {
+		return true
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	isNumber := last != "" && (strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x"))
+	_, err := netip.ParseAddr(name)
+	return isNumber && err != nil
 }
 
 // isBelow reports whether rest, which follows a base URL, begins at a segment.
