@@ -2,6 +2,7 @@ package portkey
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"iter"
 	"net/http"
@@ -15,8 +16,8 @@ import (
 // A headerBuilder builds the header of one request to the gateway. Headers are
 // added in order of precedence; an existing header is never replaced.
 type headerBuilder struct {
-	ignoreRequest bool // Options.IgnoreRequestHeaders
-	isRedirect    bool
+	*settings
+	isRedirect bool
 
 	header http.Header
 	values []string // backs the values in header
@@ -25,6 +26,7 @@ type headerBuilder struct {
 	clientCredentials     credentials // from the request
 	configuredCredentials credentials // from its context or from Options
 	traceparents          []string    // of the request, in all spellings
+	request               headerSet   // the request's own x-portkey-* headers
 
 	// portkeyHasCredential reports whether Portkey certainly uses a credential of
 	// its own. Then the client's is not sent.
@@ -34,33 +36,44 @@ type headerBuilder struct {
 // credentials are the values of the headers in credentialKeys.
 type credentials [len(credentialKeys)]string
 
-// build sets b.header to the header of the request to send, given the header of the
-// caller's request. It calls newTraceID if nothing else determines the trace ID.
-func (b *headerBuilder) build(req http.Header, context, defaults *headerSet, r *route, newTraceID func() string) error {
-	var request headerSet
-	levels := [...]*headerSet{&request, context, defaults} // highest precedence first
+// build sets b.header to the header of the request to send, given the caller's request,
+// the values of its context, and its route.
+func (b *headerBuilder) build(req *http.Request, c *call, r *route) error {
+	if err := b.addParameters(req.Header, c, r); err != nil {
+		return err
+	}
+	override, _ := c.get(keyAuthorization)
+	if b.ignoreRequestHeaders && override.value == "" {
+		override, _ = b.defaults.get(keyAuthorization)
+	}
+	if err := b.addCredentials(r, override.value); err != nil {
+		return err
+	}
+	if err := b.addAPIKey(req.Context()); err != nil {
+		return err
+	}
+	if err := b.addTraceID(req.Context(), cmp.Or(b.request.traceID, c.traceID, b.defaults.traceID), r.traceID); err != nil {
+		return err
+	}
+	if b.size > maxHeaderBytes {
+		return checkSize(b.all)
+	}
+	return nil
+}
+
+// addParameters adds all headers but credentials and the trace ID.
+func (b *headerBuilder) addParameters(req http.Header, c *call, r *route) error {
+	levels := [...]*headerSet{&b.request, &c.headerSet, b.defaults} // highest precedence first
 	b.allocate(len(req), levels[:], r.implied)
-	if err := b.copyRequestHeader(req, &request, levels[1:]); err != nil {
+	if err := b.copyRequestHeader(req, levels[1:]); err != nil {
 		return err
 	}
 	for i, level := range levels {
 		b.addLevel(level, levels[:i])
 	}
 	b.addImplied(r.implied)
-	b.setNonEmpty(keyMetadata, encodeMetadata(request.metadata, context.metadata, defaults.metadata))
-	override, _ := context.get(keyAuthorization)
-	if b.ignoreRequest && override.value == "" {
-		override, _ = defaults.get(keyAuthorization)
-	}
-	if err := b.addCredentials(r, override.value); err != nil {
-		return err
-	}
-	if err := b.addTraceID(cmp.Or(request.traceID, context.traceID, defaults.traceID), newTraceID); err != nil {
-		return err
-	}
-	if b.size > maxHeaderBytes {
-		return checkSize(b.all)
-	}
+	b.portkeyHasCredential = b.portkeyHasCredential || r.credentialOmitted
+	b.setNonEmpty(keyMetadata, encodeMetadata(b.request.metadata, c.metadata, b.defaults.metadata))
 	return nil
 }
 
@@ -121,16 +134,16 @@ func (b *headerBuilder) set(key, value string) {
 }
 
 // copyRequestHeader copies h, the header of the request, with two exceptions: it adds
-// x-portkey-* headers to request, unless they are ignored, and keeps credentials for
+// x-portkey-* headers to b.request, unless they are ignored, and keeps credentials for
 // addCredentials.
 //
 // An http.Header may have one name in several spellings, which net/http would send as
 // several headers. copyRequestHeader merges those of x-portkey-* and managed headers.
-func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, levels []*headerSet) error {
+func (b *headerBuilder) copyRequestHeader(h http.Header, levels []*headerSet) error {
 	var toMerge []headerSpelling
 	toMergeSize := 0
 	for key, values := range h {
-		if b.ignoreRequest && isPortkey(strings.ReplaceAll(key, "_", "-")) {
+		if b.ignoreRequestHeaders && isPortkey(strings.ReplaceAll(key, "_", "-")) {
 			continue // some servers convert underscores
 		}
 		canonical := key
@@ -172,7 +185,7 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, request *headerSet, lev
 		for n < len(toMerge) && toMerge[n].canonical == toMerge[0].canonical {
 			n++
 		}
-		if err := b.mergeSpellings(request, toMerge[:n]); err != nil {
+		if err := b.mergeSpellings(toMerge[:n]); err != nil {
 			return err
 		}
 		toMerge = toMerge[n:]
@@ -231,9 +244,9 @@ func isManaged(key string, levels []*headerSet) bool {
 	return parametersByKey[key] != nil || credentialIndex(key) >= 0 || anyHas(levels, key)
 }
 
-// mergeSpellings adds one header of the request, given in one or more spellings, to
-// request or to b. It joins lists; of any other header all values must be equal.
-func (b *headerBuilder) mergeSpellings(request *headerSet, spellings []headerSpelling) error {
+// mergeSpellings adds one header of the request, given in one or more spellings, to b or
+// b.request. It joins lists; of any other header all values must be equal.
+func (b *headerBuilder) mergeSpellings(spellings []headerSpelling) error {
 	key := spellings[0].canonical
 	var values []string
 	for _, s := range spellings {
@@ -267,7 +280,7 @@ func (b *headerBuilder) mergeSpellings(request *headerSet, spellings []headerSpe
 	case !isPortkey(key):
 		b.setNonEmpty(key, value)
 	default:
-		return request.add(key, value)
+		return b.request.add(key, value)
 	}
 	return nil
 }
@@ -320,17 +333,21 @@ func (b *headerBuilder) addImplied(implied providers.Implied) {
 	if implied.Provider == "" || b.has(keyVirtualKey) {
 		return
 	}
-	config := b.get(keyConfig)
-	if config != "" && (b.portkeyHasCredential || !isJSON(config)) {
-		return // the config decides
-	}
-	switch b.get(keyProvider) {
-	case "":
+	config, provider := b.get(keyConfig), b.get(keyProvider)
+	configDecides := config != "" && (b.portkeyHasCredential || !isJSON(config))
+	slug, isSaved := b.savedProvider(implied)
+	switch {
+	case isSaved && provider == "":
+		b.portkeyHasCredential = true
+		if !configDecides {
+			b.setNonEmpty(keyProvider, slug)
+		}
+		return
+	case configDecides || provider != "" && provider != implied.Provider:
+		return
+	case provider == "":
 		b.setNonEmpty(keyProvider, implied.Provider)
 		b.portkeyHasCredential = b.portkeyHasCredential || isSavedProvider(implied.Provider)
-	case implied.Provider:
-	default:
-		return
 	}
 	for _, h := range implied.Headers {
 		// A value from the query may be invalid. It can be omitted: the query is also sent.
@@ -338,6 +355,17 @@ func (b *headerBuilder) addImplied(implied providers.Implied) {
 			b.setNonEmpty(h.Key, h.Value)
 		}
 	}
+}
+
+// savedProvider returns the entry of Options.ProviderSlugs for what a URL implies. A
+// custom host has none: the saved provider would be called at its own host, which may be
+// in another region or another company's.
+func (s *settings) savedProvider(implied providers.Implied) (slug string, ok bool) {
+	if slug, ok = s.providerSlugs[implied.Provider]; !ok {
+		return "", false
+	}
+	hasCustomHost := slices.ContainsFunc(implied.Headers, func(h providers.Header) bool { return h.Key == keyCustomHost })
+	return slug, !hasCustomHost
 }
 
 // isSavedProvider reports whether provider is the "@slug" of a provider that is saved
@@ -509,18 +537,38 @@ func setQuery(query, key, value string) (_ string, had bool) {
 	return strings.Join(pairs, "&"), had
 }
 
+// addAPIKey adds the key that Options.APIKeySource returns, unless there is one.
+func (b *headerBuilder) addAPIKey(ctx context.Context) error {
+	if b.apiKeySource == nil || b.has(keyAPIKey) {
+		return nil
+	}
+	key, err := b.apiKeySource(ctx)
+	if err != nil {
+		return fmt.Errorf("portkey: Options.APIKeySource: %w", err)
+	}
+	if key == "" && b.gateway.isHosted() {
+		return fmt.Errorf("portkey: Options.APIKeySource returned no key: %w", ErrNoAPIKey)
+	}
+	if err := checkValue(key); err != nil {
+		return &HeaderError{Name: strings.ToLower(keyAPIKey), Reason: "from Options.APIKeySource " + err.Error()}
+	}
+	b.setNonEmpty(keyAPIKey, key)
+	return nil
+}
+
 // addTraceID adds the trace ID: id, or else the trace-id of the traceparent header,
-// whose parent-id then becomes the parent span ID, or else the result of newTraceID.
-func (b *headerBuilder) addTraceID(id string, newTraceID func() string) error {
+// whose parent-id then becomes the parent span ID, or else that of the previous hop, or
+// else the result of Options.NewTraceID.
+func (b *headerBuilder) addTraceID(ctx context.Context, id, previous string) error {
 	if id == "" {
 		trace, parent := parseTraceparent(b.traceparents)
 		if trace != "" && !b.has(keyParentSpan) {
 			b.setNonEmpty(keyParentSpan, parent)
 		}
-		id = trace
+		id = cmp.Or(trace, previous)
 	}
 	if id == "" {
-		id = newTraceID()
+		id = b.newTraceID(ctx)
 		if err := checkValue(id); err != nil {
 			return &HeaderError{Name: strings.ToLower(keyTraceID), Reason: "from Options.NewTraceID " + err.Error()}
 		}

@@ -161,6 +161,7 @@ func (c *call) recordResponse(resp *http.Response) {
 	*c.info = ResponseInfo{}
 	if resp != nil {
 		*c.info = ParseResponse(resp.Header)
+		c.info.StatusCode = resp.StatusCode
 	}
 }
 

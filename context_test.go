@@ -332,6 +332,7 @@ func TestResponseInfo(t *testing.T) {
 			if _, err := tr.RoundTrip(newRequest(t, ctx, "GET", openAIChat, "")); err != nil {
 				t.Fatal(err)
 			}
+			tt.want.StatusCode = http.StatusOK
 			if got != tt.want {
 				t.Errorf("WithResponseInfo: got %+v, want %+v", got, tt.want)
 			}

@@ -326,6 +326,7 @@ func TestBodyIsClosedOnce(t *testing.T) {
 	withMetadata := portkey.WithMetadata(t.Context(), portkey.Metadata{"k": strings.Repeat("x", 129)})
 	withHeaders := portkey.WithHeaders(t.Context(), portkey.Headers{SpanID: "a\nb"})
 	twoTraceIDs := http.Header{"X-Portkey-Trace-Id": {"a", "b"}}
+	failingSource := portkey.Options{BaseURL: s.URL, APIKeySource: func(context.Context) (string, error) { return "", io.EOF }}
 	largeConfig := http.Header{"X-Portkey-Config": {`{"a":"` + strings.Repeat("x", 20000) + `"}`}}
 	fromGateway := &http.Response{Request: newRequest(t, t.Context(), "POST", s.URL, "")}
 	tests := []struct {
@@ -343,6 +344,7 @@ func TestBodyIsClosedOnce(t *testing.T) {
 		{name: "unknown host", url: "https://llm.example.com", opts: opts, wantErr: true},
 		{name: "invalid trace ID in the context", url: openAIChat, opts: opts, ctx: withTrace, wantErr: true},
 		{name: "invalid trace ID from NewTraceID", url: openAIChat, opts: invalidTraceID, wantErr: true},
+		{name: "error of APIKeySource", url: openAIChat, opts: failingSource, wantErr: true},
 		{name: "invalid metadata in the context", url: openAIChat, opts: opts, ctx: withMetadata, wantErr: true},
 		{name: "invalid header in the context", url: openAIChat, opts: opts, ctx: withHeaders, wantErr: true},
 		{name: "invalid header on the request", url: openAIChat, opts: opts, header: twoTraceIDs, wantErr: true},
@@ -379,8 +381,9 @@ func TestBodyIsClosedOnce(t *testing.T) {
 func TestBodyIsClosedIfACallbackPanics(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]portkey.Options{
-		"Filter":     {Filter: func(*http.Request) bool { panic("Filter") }},
-		"NewTraceID": {NewTraceID: func(context.Context) string { panic("NewTraceID") }},
+		"Filter":       {Filter: func(*http.Request) bool { panic("Filter") }},
+		"NewTraceID":   {NewTraceID: func(context.Context) string { panic("NewTraceID") }},
+		"APIKeySource": {APIKeySource: func(context.Context) (string, error) { panic("APIKeySource") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts.BaseURL = "http://gw.example"

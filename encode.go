@@ -365,15 +365,25 @@ var encoders = map[string]encoder{
 	keyVirtualKey:     func(f *headerField) error { f.portkeyHasCredential = true; return nil },
 }
 
+// encodeAuthorization refuses an API key without "Bearer". Other values without a scheme
+// are sent as they are: some servers expect a token alone.
 func encodeAuthorization(f *headerField) error {
-	scheme, credential, _ := strings.Cut(f.value, " ")
-	if scheme == "" || credential == "" {
-		return errors.New(`must have a scheme: write "Bearer " before an API key`)
-	}
-	if strings.EqualFold(scheme, "Bearer") { // which the gateway compares exactly
+	scheme, credential, hasScheme := strings.Cut(f.value, " ")
+	switch {
+	case !hasScheme && isAPIKey(f.value):
+		return errors.New(`is an API key without a scheme: write "Bearer " before it`)
+	case hasScheme && strings.EqualFold(scheme, "Bearer"): // which the gateway compares exactly
 		f.value = "Bearer " + credential
 	}
 	return nil
+}
+
+// isAPIKey reports whether text looks like the API key of a provider, such as sk-...,
+// gsk_... or AIza..., or like a JWT.
+func isAPIKey(text string) bool {
+	prefix := strings.TrimLeft(text, "0123456789abcdefghijklmnopqrstuvwxyz")
+	hasPrefix := len(prefix) < len(text) && (strings.HasPrefix(prefix, "-") || strings.HasPrefix(prefix, "_"))
+	return hasPrefix || strings.HasPrefix(text, "AIza") || strings.HasPrefix(text, "eyJ")
 }
 
 // encodeForceRefresh omits false: the gateway refreshes the cache if the header is

@@ -1,6 +1,9 @@
 package portkey
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // Headers is one set of Portkey's parameters. [Options] has one for all requests,
 // and [WithHeaders] takes one for a call. Each field is sent as one header, whose
@@ -33,8 +36,10 @@ type Headers struct {
 	// URL the client uses.
 	Provider string `header:"x-portkey-provider"`
 
-	// Authorization is the provider's credential with its scheme: "Bearer sk-...". In
-	// [WithHeaders] it replaces the credential that the client sends, in the header or
+	// Authorization is the provider's credential with its scheme: "Bearer sk-...". An API
+	// key without a scheme is an error; any other token is sent as it is.
+	//
+	// In [WithHeaders] it replaces the credential that the client sends, in the header or
 	// query parameter that the client uses and in its form: for a service with a key for
 	// each tenant. In Options it is only for clients that send no credential, unless
 	// Options.IgnoreRequestHeaders is set.
@@ -133,6 +138,27 @@ type Headers struct {
 	// An empty value is not sent. Headers that net/http writes (Host,
 	// Content-Length, ...) are refused. Values are redacted when printed.
 	Extra map[string]string
+}
+
+// HTTPHeader returns the headers that h sets, checked and encoded as a [Transport] sends
+// them: for clients that take headers but no http.Client, such as a WebSocket dialer or
+// an exporter of OpenTelemetry. It returns a [*HeaderError] if a value cannot be sent.
+//
+// It reads no environment and makes no trace ID. The result is not redacted when it is
+// printed.
+func (h Headers) HTTPHeader() (http.Header, error) {
+	set, err := newHeaderSet(&h)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSize(set.all); err != nil {
+		return nil, err
+	}
+	header := make(http.Header)
+	for key, value := range set.all {
+		header.Set(key, value)
+	}
+	return header, nil
 }
 
 // OpenAI holds the parameters of provider openai.

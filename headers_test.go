@@ -1222,3 +1222,53 @@ func TestHugeRetryCountIsParsedAsZero(t *testing.T) {
 		})
 	}
 }
+
+func TestAPIKeyWithoutASchemeIsRefused(t *testing.T) {
+	t.Parallel()
+	for value, refused := range map[string]bool{
+		"sk-proj-1": true, "gsk_1": true, "r8_1": true, "AIzaSy1": true, "eyJhbGciOi.e30.x": true,
+		"Bearer sk-1": false, "Token sk-1": false, "TOKEN_OF_MY_SERVER": false, "Bearer": false, "0123456789abcdef": false,
+	} {
+		t.Run(value, func(t *testing.T) {
+			_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{Authorization: value}})
+			if refused != errors.As(err, new(*portkey.HeaderError)) || !refused && err != nil {
+				t.Errorf("got %v, want an error: %t", err, refused)
+			}
+			if refused && (strings.Contains(err.Error(), value) || !strings.Contains(err.Error(), "Bearer")) {
+				t.Errorf("got %q, want a hint without the value", err)
+			}
+		})
+	}
+}
+
+func TestHTTPHeaderIsWhatATransportSends(t *testing.T) {
+	t.Parallel()
+	h := portkey.Headers{
+		APIKey: "pk", Provider: "@openai", TraceID: "t1", Metadata: portkey.Metadata{"_user": "Zoë"}, Debug: portkey.Ptr(false),
+		RequestTimeout: 1500 * time.Microsecond, ForwardHeaders: []string{"X-Tenant"}, Authorization: "Bearer sk", Extra: map[string]string{"x-tenant": "a"},
+		Config: portkey.ConfigObject{Retry: &portkey.Retry{Attempts: 2}},
+	}
+	base := new(recorder)
+	tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example", Headers: h})
+	if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", "http://gw.example/v1/models", "")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := h.HTTPHeader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := base.last(t).Header; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+
+	if got, err := (portkey.Headers{}).HTTPHeader(); err != nil || len(got) > 0 {
+		t.Errorf("of no headers: got %v and error %v, want none", got, err)
+	}
+	for name, invalid := range map[string]portkey.Headers{
+		"value": {TraceID: "a\nb"}, "size": {Extra: map[string]string{"x-portkey-large": strings.Repeat("x", 20000)}},
+	} {
+		if got, err := invalid.HTTPHeader(); !errors.As(err, new(*portkey.HeaderError)) || got != nil {
+			t.Errorf("%s: got %v and error %v, want a HeaderError", name, got, err)
+		}
+	}
+}

@@ -68,7 +68,7 @@ func TestOpenAIConfigCallsTheGatewayDirectly(t *testing.T) {
 	var got portkey.ResponseInfo
 	checkChat(t, portkey.WithResponseInfo(portkey.WithTrace(t.Context(), "t1"), &got), cfg)
 	want := portkey.ResponseInfo{
-		TraceID: "t1", Provider: "openai", LastUsedOption: "config", CacheStatus: portkey.CacheDisabled,
+		StatusCode: http.StatusOK, TraceID: "t1", Provider: "openai", LastUsedOption: "config", CacheStatus: portkey.CacheDisabled,
 	}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)

@@ -659,3 +659,127 @@ func TestMovedCredentialIsChecked(t *testing.T) {
 	_, err := tr.RoundTrip(req)
 	checkHeaderError(t, err, "api-key")
 }
+
+func TestProviderSlugReplacesTheProviderOfTheURL(t *testing.T) {
+	t.Parallel()
+	type headers = map[string]string
+	slugs := map[string]string{
+		"openai": "@openai-prod", "anthropic": "", "azure-openai": "@azure", "google": "@gemini", "cohere": "@cohere", "groq": "@groq",
+	}
+	opts := portkey.Options{ProviderSlugs: slugs, Upstreams: []portkey.Upstream{
+		{BaseURL: "https://eu.llm.example.com/v1", Provider: "openai"},
+		{BaseURL: "https://us.llm.example.com/v1", Provider: "@openai-us"},
+		{BaseURL: "https://api.groq.com/openai/v1", Provider: "groq"},
+	}}
+	const (
+		azure  = "https://res.openai.azure.com/openai/deployments/dep"
+		gemini = "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"
+	)
+	inline := portkey.ConfigObject{Retry: &portkey.Retry{Attempts: 2}}
+	tests := []struct {
+		name, url  string
+		headers    portkey.Headers
+		sent, want headers // without the config
+		wantURI    string
+	}{
+		{"slug", openAIChat, portkey.Headers{}, headers{"Authorization": "Bearer own"}, headers{"X-Portkey-Provider": "@openai-prod"}, "/v1/chat/completions"},
+		{"no provider", "https://api.anthropic.com/v1/messages", portkey.Headers{}, headers{"X-Api-Key": "own"}, headers{}, "/v1/messages"},
+		{"Azure", azure + "/chat/completions?api-version=2024-10-21", portkey.Headers{}, headers{"Api-Key": "own"},
+			headers{"X-Portkey-Provider": "@azure"}, "/v1/chat/completions?api-version=2024-10-21"},
+		{"Azure, Entra token", azure + "/chat/completions", portkey.Headers{}, headers{"Authorization": "Bearer own"}, headers{"X-Portkey-Provider": "@azure"}, "/v1/chat/completions"},
+		{"key in the query", gemini + "?alt=sse&key=own", portkey.Headers{}, nil, headers{"X-Portkey-Provider": "@gemini"}, "/v1/v1beta/models/m:generateContent?alt=sse"},
+		{"provider without a slug", "https://api.mistral.ai/v1/models", portkey.Headers{}, headers{"Authorization": "Bearer own"},
+			headers{"Authorization": "Bearer own", "X-Portkey-Provider": "mistral-ai"}, "/v1/models"},
+		{"known base URL with a custom host", "https://api.cohere.com/v2/chat", portkey.Headers{}, headers{"Authorization": "Bearer own"},
+			headers{"Authorization": "Bearer own", "X-Portkey-Provider": "cohere", "X-Portkey-Custom-Host": "https://api.cohere.com"}, "/v1/v2/chat"},
+		{"Upstream with a custom host", "https://eu.llm.example.com/v1/models", portkey.Headers{}, headers{"Authorization": "Bearer own"},
+			headers{"Authorization": "Bearer own", "X-Portkey-Provider": "openai", "X-Portkey-Custom-Host": "https://eu.llm.example.com/v1"}, "/v1/models"},
+		{"Upstream with a slug", "https://us.llm.example.com/v1/models", portkey.Headers{}, headers{"Authorization": "Bearer own"},
+			headers{"X-Portkey-Provider": "@openai-us"}, "/v1/models"},
+		{"Upstream that the gateway calls by default", "https://api.groq.com/openai/v1/models", portkey.Headers{}, headers{"Authorization": "Bearer own"},
+			headers{"X-Portkey-Provider": "@groq"}, "/v1/models"},
+		{"another provider for the call", openAIChat, portkey.Headers{Provider: "groq"}, headers{"Authorization": "Bearer own"},
+			headers{"Authorization": "Bearer own", "X-Portkey-Provider": "groq"}, "/v1/chat/completions"},
+		{"the bare provider for the call", azure + "/chat/completions", portkey.Headers{Provider: "azure-openai"}, headers{"Api-Key": "own"},
+			headers{"Authorization": "Bearer own", "X-Portkey-Provider": "azure-openai", "X-Portkey-Azure-Resource-Name": "res", "X-Portkey-Azure-Deployment-Id": "dep"}, "/v1/chat/completions"},
+		{"virtual key", openAIChat, portkey.Headers{VirtualKey: "vk"}, headers{"Authorization": "Bearer own"}, headers{"X-Portkey-Virtual-Key": "vk"}, "/v1/chat/completions"},
+		{"config slug", openAIChat, portkey.Headers{Config: portkey.ConfigSlug("pc-1")}, headers{"Authorization": "Bearer own"}, headers{}, "/v1/chat/completions"},
+		{"config without a provider", openAIChat, portkey.Headers{Config: inline}, headers{"Authorization": "Bearer own"}, headers{"X-Portkey-Provider": "@openai-prod"}, "/v1/chat/completions"},
+		{"config with a provider", openAIChat, portkey.Headers{Config: portkey.ConfigObject{Provider: "@other"}}, headers{"Authorization": "Bearer own"}, headers{}, "/v1/chat/completions"},
+		{"credential for the call", openAIChat, portkey.Headers{Authorization: "Bearer tenant"}, headers{"Authorization": "Bearer own"},
+			headers{"Authorization": "Bearer tenant", "X-Portkey-Provider": "@openai-prod"}, "/v1/chat/completions"},
+	}
+	s := newServer(t, nil)
+	opts.NewTraceID = noTrace
+	c := newClient(t, s, opts)
+	clear(slugs)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			req := newRequest(t, portkey.WithHeaders(t.Context(), tt.headers), "POST", tt.url, "{}")
+			for key, value := range tt.sent {
+				req.Header.Set(key, value)
+			}
+			do(t, c, req)
+			last, got := s.last(t), headers{}
+			for key, values := range last.header {
+				if strings.HasPrefix(key, "X-Portkey-") && key != "X-Portkey-Config" || strings.Contains(key, "Auth") || strings.Contains(key, "Key") {
+					got[key] = strings.Join(values, " | ")
+				}
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+			if last.uri != tt.wantURI {
+				t.Errorf("got %s, want %s", last.uri, tt.wantURI)
+			}
+		})
+	}
+}
+
+func TestRedirectWithASavedProviderCarriesNoCredential(t *testing.T) {
+	t.Parallel()
+	for _, slug := range []string{"@saved", ""} {
+		for name, location := range map[string]string{"relative": "/v1/other", "absolute": "gateway", "the provider's": "https://api.anthropic.com/v1/other"} {
+			for setup, wrap := range map[string]func(http.RoundTripper) http.RoundTripper{
+				"plain":                     func(rt http.RoundTripper) http.RoundTripper { return rt },
+				"Response.Request restored": func(rt http.RoundTripper) http.RoundTripper { return restoringTransport{rt} },
+			} {
+				t.Run(slug+"/"+name+"/"+setup, func(t *testing.T) {
+					var gw *server
+					gw = newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
+						"/v1/messages": func() string { return strings.Replace(location, "gateway", gw.URL+"/v1/other", 1) },
+					}))
+					rt := newTransport(t, loopback, portkey.Options{BaseURL: gw.URL, ProviderSlugs: map[string]string{"anthropic": slug}})
+					req := newRequest(t, t.Context(), "POST", "https://api.anthropic.com/v1/messages", "{}")
+					req.Header.Set("X-Api-Key", secret)
+					req.Header.Set("Authorization", "Bearer "+secret)
+					do(t, &http.Client{Transport: wrap(rt)}, req)
+					requests := gw.all()
+					if len(requests) != 2 {
+						t.Fatalf("got %d requests, want 2", len(requests))
+					}
+					for _, r := range requests {
+						if text := fmt.Sprint(r.header); strings.Contains(text, secret) || r.header.Get("X-Portkey-Provider") != slug {
+							t.Errorf("%s: got %s, want provider %q and no credential", r.uri, text, slug)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestInvalidProviderSlugIsAnError(t *testing.T) {
+	t.Parallel()
+	for name, slugs := range map[string]map[string]string{
+		"unknown provider": {"opnai": "@openai"}, "saved provider": {"@openai": "@openai"}, "no name": {"": "@openai"},
+		"bare provider": {"openai": "groq"}, "invalid value": {"openai": "@a\nb"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", ProviderSlugs: slugs})
+			if err == nil || !strings.HasPrefix(err.Error(), "portkey: ") || !strings.Contains(err.Error(), "ProviderSlugs") {
+				t.Errorf("got %v, want an error that names ProviderSlugs", err)
+			}
+		})
+	}
+}

@@ -231,7 +231,12 @@ func (o Options) Format(s fmt.State, _ rune) {
 		}
 		u.Format(s, 'v')
 	}
-	fmt.Fprintf(s, "], Filter: %t, NewTraceID: %t}", o.Filter != nil, o.NewTraceID != nil)
+	slugs := fmt.Sprint(o.ProviderSlugs)
+	if checkProviderSlugs(o.ProviderSlugs) != nil {
+		slugs = invalid
+	}
+	fmt.Fprintf(s, "], ProviderSlugs: %s, APIKeySource: %t, Filter: %t, NewTraceID: %t}",
+		slugs, o.APIKeySource != nil, o.Filter != nil, o.NewTraceID != nil)
 }
 
 // LogValue returns o with its secrets redacted.

@@ -606,12 +606,12 @@ func TestLoggedHeadersAreReadable(t *testing.T) {
 
 func TestPrintedOptionsAreReadable(t *testing.T) {
 	t.Parallel()
-	opts := portkey.Options{NewTraceID: noTrace, Upstreams: []portkey.Upstream{
+	opts := portkey.Options{NewTraceID: noTrace, ProviderSlugs: map[string]string{"openai": "@prod"}, Upstreams: []portkey.Upstream{
 		{BaseURL: "https://a.example", Provider: "a\nb"}, {BaseURL: "a.example"}, {BaseURL: "https://c.example"},
 	}}
 	const want = `portkey.Options{BaseURL: "", Headers: portkey.Headers{}, ` +
 		`Upstreams: ["a\nb" at "https://a.example", "" at [invalid], "" at "https://c.example"], ` +
-		`Filter: false, NewTraceID: true}`
+		`ProviderSlugs: map[openai:@prod], APIKeySource: false, Filter: false, NewTraceID: true}`
 	if got := fmt.Sprint(opts); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -58,8 +58,10 @@ type route struct {
 	first *http.Request
 
 	// redirected are the credentials that the client sent before a redirect within the
-	// gateway, and that net/http removed.
-	redirected credentials
+	// gateway, and that net/http removed. If the request before the redirect was sent
+	// without the client's credential, credentialOmitted is true.
+	redirected        credentials
+	credentialOmitted bool
 }
 
 // route decides where req goes.
@@ -253,10 +255,7 @@ func (t *Transport) relativeRedirect(req *http.Request) *url.URL {
 // its credentials. net/http removes those if the client asked for a provider and is
 // redirected to the gateway's host.
 func (t *Transport) inherit(req *http.Request, r *route) {
-	hasCredential := anyKey(req.Header, func(key string) bool {
-		return credentialIndex(http.CanonicalHeaderKey(key)) >= 0
-	})
-	wasRerouted := r.rerouted
+	hasCredential, wasRerouted := anyKey(req.Header, isCredential), r.rerouted
 	hop := req
 	for hop.Response != nil {
 		hop = hop.Response.Request
@@ -271,10 +270,15 @@ func (t *Transport) inherit(req *http.Request, r *route) {
 			}
 		}
 	}
+	hadCredential := anyKey(hop.Header, isCredential) || hop.Header.Get(keyAzureToken) != ""
+	r.credentialOmitted = t.gateway.receives(hop) && !hadCredential
 	if wasRerouted {
 		r.first = hop
 	}
 }
+
+// isCredential reports whether clients send a provider's credential in the header.
+func isCredential(key string) bool { return credentialIndex(http.CanonicalHeaderKey(key)) >= 0 }
 
 // leadsElsewhere reports whether a redirect to a provider's URL makes the gateway call
 // another provider, or another host, than for the first request. The credential is not
@@ -284,9 +288,8 @@ func (t *Transport) leadsElsewhere(r *route, header http.Header, c *call) bool {
 	if !t.routeToGateway(r.first, &first) {
 		return true
 	}
-	b := headerBuilder{isRedirect: true}
-	err := b.build(r.first.Header, &c.headerSet, t.defaults, &first, func() string { return "" })
-	if err != nil || b.get(keyProvider) != header.Get(keyProvider) {
+	b := headerBuilder{settings: t.settings, isRedirect: true}
+	if err := b.addParameters(r.first.Header, c, &first); err != nil || b.get(keyProvider) != header.Get(keyProvider) {
 		return true
 	}
 	return slices.ContainsFunc(providers.ImpliedKeys(), func(key string) bool {

@@ -36,8 +36,8 @@ import (
 const DefaultBaseURL = "https://api.portkey.ai/v1"
 
 // ErrNoAPIKey is returned by [NewTransport] if the gateway is the hosted one and there
-// is no API key.
-var ErrNoAPIKey = errors.New("portkey: the hosted gateway needs an API key: set Headers.APIKey or PORTKEY_API_KEY")
+// is no API key. The error of a call wraps it if Options.APIKeySource returns no key.
+var ErrNoAPIKey = errors.New("portkey: the hosted gateway needs an API key: set Headers.APIKey, APIKeySource or PORTKEY_API_KEY")
 
 // Options configures a Transport. [NewTransport] copies it: changing a map or slice
 // in it later has no effect.
@@ -48,8 +48,31 @@ type Options struct {
 	BaseURL string
 
 	// Headers are sent with every request to the gateway. The default of
-	// Headers.APIKey is $PORTKEY_API_KEY. The hosted gateway needs an API key.
+	// Headers.APIKey is $PORTKEY_API_KEY. The hosted gateway needs an API key, here, in
+	// the environment or from APIKeySource.
 	Headers Headers
+
+	// APIKeySource returns the Portkey API key, or a JWT, for a request that has none in
+	// its context or header: for keys that are rotated, and for tokens that expire. It is
+	// called once for each such RoundTrip to the gateway, concurrently, with the request's
+	// context. It must cache what is expensive to get. If it returns an error, RoundTrip
+	// returns an error that wraps it. It may return "" if the gateway is not the hosted one.
+	// If it is set, $PORTKEY_API_KEY is ignored, and Headers.APIKey must be empty.
+	APIKeySource func(context.Context) (string, error)
+
+	// ProviderSlugs maps the name of a known provider to the "@slug" of the one that is
+	// saved at Portkey, which is used in its place: {"openai": "@openai-prod"}. A request
+	// to https://api.openai.com/v1 then has the header x-portkey-provider: @openai-prod. The
+	// slug "" sends no provider: for models like "@openai-prod/gpt-4o", and for API keys
+	// with a default config.
+	//
+	// Either way, the client's credential is not sent, nor what the URL says about an
+	// account (Azure's resource, deployment and API version). A base URL with a custom
+	// host is not affected: the saved provider would be called at its own host, which may
+	// be in another region. To use a saved provider there, name the base URL in Upstreams.
+	// A provider in the context, in the header of a request or in Options.Headers takes
+	// precedence.
+	ProviderSlugs map[string]string
 
 	// Upstreams are base URLs of providers that are routed through the gateway, in
 	// addition to about fifty known ones (https://api.openai.com/v1,
@@ -171,6 +194,8 @@ type settings struct {
 	filter     func(*http.Request) bool
 	newTraceID func(context.Context) string
 
+	apiKeySource         func(context.Context) (string, error)
+	providerSlugs        map[string]string
 	passUnknownHosts     bool
 	ignoreRequestHeaders bool
 }
@@ -195,16 +220,17 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	if key := os.Getenv("PORTKEY_API_KEY"); key != "" && !defaults.has(keyAPIKey) {
-		if err := defaults.add(keyAPIKey, key); err != nil {
-			return nil, err
-		}
+	if err := addDefaultAPIKey(&defaults, &opts); err != nil {
+		return nil, err
 	}
 	if err := checkSize(defaults.all); err != nil {
 		return nil, err
 	}
-	if !defaults.has(keyAPIKey) && gateway.isHosted() {
+	if !defaults.has(keyAPIKey) && opts.APIKeySource == nil && gateway.isHosted() {
 		return nil, ErrNoAPIKey
+	}
+	if err := checkProviderSlugs(opts.ProviderSlugs); err != nil {
+		return nil, err
 	}
 	table, err := newProviderTable(opts.Upstreams)
 	if err != nil {
@@ -224,6 +250,8 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 		providers:            table,
 		filter:               opts.Filter,
 		newTraceID:           opts.NewTraceID,
+		apiKeySource:         opts.APIKeySource,
+		providerSlugs:        maps.Clone(opts.ProviderSlugs),
 		passUnknownHosts:     opts.PassUnknownHosts,
 		ignoreRequestHeaders: opts.IgnoreRequestHeaders,
 	}
@@ -231,6 +259,37 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 		s.newTraceID = newTraceID
 	}
 	return &Transport{s}, nil
+}
+
+// addDefaultAPIKey adds $PORTKEY_API_KEY to defaults, unless there is another key or a
+// source of keys.
+func addDefaultAPIKey(defaults *headerSet, opts *Options) error {
+	hasKey, key := defaults.has(keyAPIKey), os.Getenv("PORTKEY_API_KEY")
+	switch {
+	case hasKey && opts.APIKeySource != nil:
+		return errors.New("portkey: Options has both APIKeySource and Headers.APIKey: remove one of them")
+	case hasKey || opts.APIKeySource != nil || key == "":
+		return nil
+	}
+	return defaults.add(keyAPIKey, key)
+}
+
+func checkProviderSlugs(slugs map[string]string) error {
+	for name, slug := range slugs {
+		if _, known := providers.Find(name); !known {
+			return fmt.Errorf("portkey: ProviderSlugs has the name %q, which is not that of a known provider; "+
+				"base URLs of others are named in Upstreams", name)
+		}
+		if slug == "" {
+			continue
+		}
+		if f, err := newHeaderField(keyProvider, slug); err != nil {
+			return fmt.Errorf("portkey: ProviderSlugs[%q]: %w", name, err)
+		} else if !f.portkeyHasCredential {
+			return fmt.Errorf("portkey: ProviderSlugs[%q] is not a slug: write @ before it", name)
+		}
+	}
+	return nil
 }
 
 // innerTransport returns base if it is a Transport, also behind NewRetryTransport.
@@ -322,13 +381,8 @@ func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Reques
 	if c.err != nil {
 		return nil, c.err
 	}
-	b := headerBuilder{ignoreRequest: t.ignoreRequestHeaders, isRedirect: req.Response != nil}
-	if err := b.build(req.Header, &c.headerSet, t.defaults, r, func() string {
-		if r.traceID != "" {
-			return r.traceID
-		}
-		return t.newTraceID(req.Context())
-	}); err != nil {
+	b := headerBuilder{settings: t.settings, isRedirect: req.Response != nil}
+	if err := b.build(req, c, r); err != nil {
 		return nil, err
 	}
 	if r.first != nil && t.leadsElsewhere(r, b.header, c) {

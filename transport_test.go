@@ -12,6 +12,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -993,4 +995,160 @@ func TestConnectionHeaderNamesNoPortkeyHeader(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAPIKeySourceIsAskedForARequestWithoutAKey(t *testing.T) {
+	t.Parallel()
+	withKey := portkey.WithHeaders(t.Context(), portkey.Headers{APIKey: "context"})
+	tests := []struct {
+		name, url string
+		ctx       context.Context // nil: t.Context()
+		header    http.Header
+		ignore    bool
+		want      string // the key at the gateway
+		calls     int
+	}{
+		{name: "provider's URL", url: openAIChat, want: "key-1", calls: 1},
+		{name: "gateway's URL", url: "http://gw.example/v1/models", want: "key-1", calls: 1},
+		{name: "key in the context", url: openAIChat, ctx: withKey, want: "context"},
+		{name: "key on the request", url: openAIChat, header: http.Header{"x-portkey-api-key": {"request"}}, want: "request"},
+		{name: "ignored key on the request", url: openAIChat, header: http.Header{"X-Portkey-Api-Key": {"request"}}, ignore: true, want: "key-1", calls: 1},
+		{name: "unknown host", url: "https://other.example/x"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			base, calls := new(recorder), 0
+			ctx := t.Context()
+			if tt.ctx != nil {
+				ctx = tt.ctx
+			}
+			tr := newTransport(t, base, portkey.Options{
+				BaseURL: "http://gw.example", PassUnknownHosts: true, IgnoreRequestHeaders: tt.ignore,
+				APIKeySource: func(got context.Context) (string, error) {
+					if calls++; got != ctx {
+						t.Errorf("got context %v, want the request's", got)
+					}
+					return fmt.Sprint("key-", calls), nil
+				},
+			})
+			req := newRequest(t, ctx, "GET", tt.url, "")
+			if tt.header != nil {
+				req.Header = tt.header
+			}
+			if _, err := tr.RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+			if got := base.last(t).Header.Get("X-Portkey-Api-Key"); got != tt.want || calls != tt.calls {
+				t.Errorf("got key %q after %d calls, want %q after %d", got, calls, tt.want, tt.calls)
+			}
+		})
+	}
+}
+
+func TestAPIKeySourceIsAskedOnceForEachHopAtTheGateway(t *testing.T) {
+	t.Parallel()
+	elsewhere := newServer(t, nil)
+	gw := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
+		"/v1/chat/completions": func() string { return "https://api.openai.com/v1/models" }, "/v1/models": func() string { return elsewhere.URL },
+	}))
+	var calls int
+	c := newClient(t, gw, portkey.Options{APIKeySource: func(context.Context) (string, error) {
+		calls++
+		return fmt.Sprint("key-", calls), nil
+	}})
+	do(t, c, newRequest(t, t.Context(), "GET", openAIChat, ""))
+	for i, r := range gw.all() {
+		if got, want := r.header.Get("X-Portkey-Api-Key"), fmt.Sprint("key-", i+1); got != want {
+			t.Errorf("%s: got key %q, want %q", r.uri, got, want)
+		}
+	}
+	if got := elsewhere.last(t).portkeyHeaders(); len(got) > 0 {
+		t.Errorf("elsewhere: got %v, want no Portkey header", got)
+	}
+	if calls != 2 {
+		t.Errorf("got %d calls, want 2", calls)
+	}
+}
+
+func TestAPIKeySourceErrors(t *testing.T) {
+	t.Parallel()
+	failed := errors.New("token endpoint is down")
+	var headerError *portkey.HeaderError
+	for _, tt := range []struct {
+		name, baseURL, key string
+		err                error
+		is                 func(error) bool // nil: no error
+	}{
+		{"error", "http://gw.example", "", failed, func(err error) bool { return errors.Is(err, failed) }},
+		{"no key for the hosted gateway", "", "", nil, func(err error) bool { return errors.Is(err, portkey.ErrNoAPIKey) }},
+		{"no key for another gateway", "http://gw.example", "", nil, nil},
+		{"invalid key", "http://gw.example", secret + "\n", nil, func(err error) bool { return errors.As(err, &headerError) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			base := new(recorder)
+			tr := newTransport(t, base, portkey.Options{BaseURL: tt.baseURL, APIKeySource: func(context.Context) (string, error) { return tt.key, tt.err }})
+			_, err := tr.RoundTrip(newRequest(t, t.Context(), "POST", openAIChat, "{}"))
+			if tt.is == nil {
+				if err != nil || base.last(t).Header["X-Portkey-Api-Key"] != nil {
+					t.Errorf("got error %v and %v, want no error and no key", err, base.last(t).Header)
+				}
+				return
+			}
+			if !tt.is(err) || len(base.all()) > 0 || strings.Contains(err.Error(), secret) {
+				t.Errorf("got %v and %d requests, want an error without the key", err, len(base.all()))
+			}
+			if !strings.HasPrefix(err.Error(), "portkey: ") || !strings.Contains(err.Error(), "APIKeySource") {
+				t.Errorf("got %q, want it to name APIKeySource", err)
+			}
+		})
+	}
+}
+
+func TestAPIKeySourceReplacesStaticKeys(t *testing.T) {
+	source := func(context.Context) (string, error) { return "fresh", nil }
+	t.Setenv("PORTKEY_API_KEY", "environment")
+	base := new(recorder)
+	tr, err := portkey.NewTransport(base, portkey.Options{APIKeySource: source}) // at the hosted gateway
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", openAIChat, "")); err != nil {
+		t.Fatal(err)
+	}
+	if got := base.last(t).Header.Get("X-Portkey-Api-Key"); got != "fresh" {
+		t.Errorf("got key %q, want fresh", got)
+	}
+	for name, h := range map[string]portkey.Headers{"APIKey": {APIKey: "static"}, "Extra": {Extra: map[string]string{"X-Portkey-Api-Key": "static"}}} {
+		_, err := portkey.NewTransport(nil, portkey.Options{APIKeySource: source, Headers: h})
+		if err == nil || !strings.Contains(err.Error(), "APIKeySource") || strings.Contains(err.Error(), "static") {
+			t.Errorf("%s: got %v, want an error that names APIKeySource", name, err)
+		}
+	}
+}
+
+func TestRotatedKeyIsUsedByEveryLaterCall(t *testing.T) {
+	t.Parallel()
+	type tenantKey struct{}
+	var version atomic.Int64
+	gw := newServer(t, func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Key", r.Header.Get("X-Portkey-Api-Key")) })
+	c := newClient(t, gw, portkey.Options{APIKeySource: func(ctx context.Context) (string, error) {
+		return fmt.Sprintf("%v/%d", ctx.Value(tenantKey{}), version.Load()), nil
+	}})
+	var wg sync.WaitGroup
+	for tenant := range 64 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			ctx := context.WithValue(t.Context(), tenantKey{}, tenant)
+			for range 30 {
+				before := version.Add(1) // the source has replaced all earlier keys
+				resp, _ := do(t, c, newRequest(t, ctx, "POST", openAIChat, "{}"))
+				var gotTenant, got int64
+				if _, err := fmt.Sscanf(resp.Header.Get("Key"), "%d/%d", &gotTenant, &got); err != nil || gotTenant != int64(tenant) || got < before {
+					t.Errorf("got key %q, want one of tenant %d, version %d or later", resp.Header.Get("Key"), tenant, before)
+				}
+			}
+		}()
+	}
+	wg.Wait()
 }
