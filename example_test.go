@@ -2,9 +2,14 @@ package portkey_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"expvar"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -174,7 +179,7 @@ func ExampleWithHeaders() {
 
 // Keep the request and response body of a call out of Portkey's logs. A nil Debug
 // omits the header; false is sent.
-func ExampleBool() {
+func ExamplePtr() {
 	ctx := portkey.WithHeaders(context.Background(), portkey.Headers{Debug: portkey.Ptr(false)})
 	fmt.Println(portkey.HeadersFromContext(ctx))
 	// Output: portkey.Headers{x-portkey-debug: "false"}
@@ -217,16 +222,104 @@ func ExampleConfigObject_Validate() {
 	// Output: strategy.mode must be one of single, loadbalance, fallback, conditional
 }
 
-// Parse the headers of a response that came through the gateway.
+// Count what the gateway reports, for all calls of all clients: put a RoundTripper around
+// the Transport. A roundTripperFunc is a function that is its own method RoundTrip.
 func ExampleParseResponse() {
-	header := http.Header{}
-	header.Set("x-portkey-trace-id", "checkout-42")
-	header.Set("x-portkey-cache-status", "HIT")
-	header.Set("x-portkey-retry-attempt-count", "2")
-	header.Set("x-portkey-last-used-option-index", "config.targets[1]")
-	info := portkey.ParseResponse(header)
-	fmt.Println(info.TraceID, info.CacheStatus == portkey.CacheHit, info.RetryAttempts, info.LastUsedOption)
-	// Output: checkout-42 true 2 config.targets[1]
+	gateway := portkeytest.Start()
+	defer gateway.Close()
+	gateway.Next(portkeytest.Fault{CacheStatus: portkey.CacheHit}, portkeytest.Fault{Status: 503, RetryAttempts: -1})
+	transport, err := portkey.NewTransport(nil, portkey.Options{BaseURL: gateway.URL()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	var cacheHits, failedRetries expvar.Int
+	var byStatus, byProvider expvar.Map
+	client := &http.Client{Transport: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			byStatus.Add("error", 1)
+			return nil, err
+		}
+		info := portkey.ParseResponse(resp.Header)
+		byStatus.Add(strconv.Itoa(resp.StatusCode), 1)
+		byProvider.Add(info.Provider, 1)
+		if info.CacheStatus == portkey.CacheHit {
+			cacheHits.Add(1)
+		}
+		if info.RetryAttempts == -1 {
+			failedRetries.Add(1)
+		}
+		return resp, nil
+	})}
+
+	for range 3 {
+		const body = `{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}`
+		resp, err := client.Post("https://api.openai.com/v1/chat/completions", "application/json", strings.NewReader(body))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		resp.Body.Close()
+	}
+	fmt.Println(&byStatus, &byProvider, "cache hits:", &cacheHits, "failed retries:", &failedRetries)
+	// Output: {"200": 2, "503": 1} {"openai": 3} cache hits: 1 failed retries: 1
+}
+
+// Find out which guardrail failed, by plain HTTP. With an SDK, read the member
+// hook_results of the response body in the same way: see examples/openai-go.
+func ExampleHookResults() {
+	gateway := portkeytest.Start()
+	defer gateway.Close()
+	gateway.Next(portkeytest.Fault{Status: portkey.StatusGuardrailFailed})
+	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gateway.URL()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	const body = `{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}`
+	resp, err := client.Post("https://api.openai.com/v1/chat/completions", "application/json", strings.NewReader(body))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		HookResults portkey.HookResults `json:"hook_results"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("guardrail failed:", resp.StatusCode == portkey.StatusGuardrailFailed)
+	for _, hook := range answer.HookResults.BeforeRequestHooks {
+		fmt.Println("passed:", hook.Verdict, "denied:", hook.Deny)
+	}
+	// Output:
+	// guardrail failed: true
+	// passed: false denied: false
+}
+
+// Send the headers of a call with a client that takes no http.Client.
+func ExampleHeaders_HTTPHeader() {
+	headers := portkey.Headers{
+		APIKey: "pk-...", Provider: "@openai-prod", TraceID: "checkout-42", Metadata: portkey.Metadata{"_user": "u-17"},
+	}
+	header, err := headers.HTTPHeader()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		fmt.Println(name+":", header.Get(name)) // contains secrets
+	}
+	// Output:
+	// X-Portkey-Api-Key: pk-...
+	// X-Portkey-Metadata: {"_user":"u-17"}
+	// X-Portkey-Provider: @openai-prod
+	// X-Portkey-Trace-Id: checkout-42
 }
 
 // A request is not sent if its host is neither the gateway nor a known provider.

@@ -17,6 +17,7 @@ import (
 	"github.com/portkey-go/portkey"
 	"github.com/portkey-go/portkey/portkeytest"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/trace"
 	oteltrace "go.opentelemetry.io/otel/trace"
@@ -194,6 +195,66 @@ func Example_webSocket() {
 	_, answer, err := conn.Read(ctx)
 	fmt.Println(string(answer), err)
 	// Output: /v1/realtime?model=m1 openai heard hello <nil>
+}
+
+// A WebSocket dialer that takes headers and no http.Client calls the gateway directly.
+func Example_webSocketHeaders() {
+	gw := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		conn.Write(r.Context(), websocket.MessageText, []byte(r.Header.Get("X-Portkey-Provider")+" "+r.Header.Get("X-Portkey-Trace-Id")))
+	}))
+	defer gw.Close()
+
+	header, err := portkey.Headers{APIKey: "pk-...", Provider: "@openai-prod", TraceID: "call-1"}.HTTPHeader()
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, gw.URL+"/v1/realtime?model=m1", &websocket.DialOptions{HTTPHeader: header})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.CloseNow()
+	_, answer, err := conn.Read(ctx)
+	fmt.Println(string(answer), err)
+	// Output: @openai-prod call-1 <nil>
+}
+
+// An exporter of OpenTelemetry takes a map of headers. At Portkey, the endpoint is
+// https://api.portkey.ai/v1/otel/v1/traces.
+func Example_otlpExporter() {
+	received := make(chan string, 1)
+	gw := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		received <- r.URL.Path + " " + r.Header.Get("X-Portkey-Api-Key")
+	}))
+	defer gw.Close()
+
+	header, err := portkey.Headers{APIKey: "pk-..."}.HTTPHeader()
+	if err != nil {
+		log.Fatal(err)
+	}
+	headers := make(map[string]string)
+	for name := range header {
+		headers[name] = header.Get(name)
+	}
+	exporter, err := otlptracehttp.New(context.Background(),
+		otlptracehttp.WithEndpointURL(gw.URL+"/v1/otel/v1/traces"), otlptracehttp.WithHeaders(headers))
+	if err != nil {
+		log.Fatal(err)
+	}
+	tracer := trace.NewTracerProvider(trace.WithBatcher(exporter))
+	_, span := tracer.Tracer("example").Start(context.Background(), "checkout")
+	span.End()
+	if err := tracer.Shutdown(context.Background()); err != nil { // sends the span
+		log.Fatal(err)
+	}
+	fmt.Println(<-received)
+	// Output: /v1/otel/v1/traces pk-...
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

@@ -7,10 +7,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
 	"os"
+	"slices"
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
@@ -63,4 +65,21 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintln(out)
 	return stream.Err()
+}
+
+// failedGuardrails returns the results of the guardrails that failed. The SDK cannot tell
+// status 246, with which Portkey reports them, from 200.
+func failedGuardrails(answer *openai.ChatCompletion) (failed []portkey.HookResult, err error) {
+	var body struct {
+		HookResults portkey.HookResults `json:"hook_results"`
+	}
+	if err := json.Unmarshal([]byte(answer.RawJSON()), &body); err != nil {
+		return nil, err
+	}
+	for _, hook := range slices.Concat(body.HookResults.BeforeRequestHooks, body.HookResults.AfterRequestHooks) {
+		if !hook.Verdict {
+			failed = append(failed, hook)
+		}
+	}
+	return failed, nil
 }
