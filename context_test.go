@@ -2,6 +2,7 @@ package portkey_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -386,5 +387,47 @@ func TestCacheStatusesAreThoseOfTheGateway(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+func TestHookResultsAreDecoded(t *testing.T) {
+	t.Parallel()
+	const body = `{
+		"before_request_hooks": [{
+			"id": "pii", "type": "guardrail", "verdict": false, "deny": true, "async": false, "transformed": true,
+			"checks": [
+				{"id": "default.pii", "verdict": false, "transformed": true, "fail_on_error": true, "data": {"found": 2}, "error": {"name": "E"},
+					"log": "two names", "execution_time": 1.5, "created_at": "2026-01-02T03:04:05.678Z"},
+				{"id": "default.regex", "verdict": true, "transformed": false, "error": "timeout", "log": null, "execution_time": 0, "created_at": ""}
+			],
+			"feedback": {"value": -5, "weight": 0.5, "metadata": {"successfulChecks": "default.regex", "failedChecks": "default.pii", "erroredChecks": ""}},
+			"execution_time": 12, "created_at": "2026-01-02T03:04:05.678Z"
+		}],
+		"after_request_hooks": [{"id": "length", "type": "guardrail", "verdict": true, "deny": false, "async": true, "transformed": false,
+			"checks": [], "feedback": null, "execution_time": 0, "created_at": ""}]
+	}`
+	want := portkey.HookResults{
+		BeforeRequestHooks: []portkey.HookResult{{
+			ID: "pii", Type: "guardrail", Deny: true, Transformed: true,
+			Checks: []portkey.HookCheck{
+				{ID: "default.pii", Transformed: true, FailOnError: true, Data: json.RawMessage(`{"found": 2}`), Error: json.RawMessage(`{"name": "E"}`),
+					Log: "two names", ExecutionTime: 1.5, CreatedAt: "2026-01-02T03:04:05.678Z"},
+				{ID: "default.regex", Verdict: true, Error: json.RawMessage(`"timeout"`)},
+			},
+			Feedback: &portkey.HookFeedback{Value: -5, Weight: 0.5, Metadata: portkey.HookFeedbackMetadata{
+				SuccessfulChecks: "default.regex", FailedChecks: "default.pii",
+			}},
+			ExecutionTime: 12, CreatedAt: "2026-01-02T03:04:05.678Z",
+		}},
+		AfterRequestHooks: []portkey.HookResult{{ID: "length", Type: "guardrail", Verdict: true, Async: true, Checks: []portkey.HookCheck{}}},
+	}
+	d := json.NewDecoder(strings.NewReader(body))
+	d.DisallowUnknownFields()
+	var got portkey.HookResults
+	if err := d.Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

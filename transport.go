@@ -174,8 +174,8 @@ type Upstream struct {
 // The client's credential is sent to the gateway, in the header in which the gateway
 // reads it. Headers.Authorization in a context replaces it, in Options it is a default.
 // If Portkey certainly has the provider's credential (because of a virtual key, an
-// "@slug" provider, or a config that names a provider or targets), the client's is not
-// sent, unless ForwardHeaders names its header.
+// "@slug" provider, Options.ProviderSlugs, or a config that names a provider or targets),
+// the client's is not sent, unless ForwardHeaders names its header.
 //
 // # Timeouts
 //

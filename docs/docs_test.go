@@ -61,12 +61,14 @@ func readDocuments(t *testing.T) map[string]string {
 // importPaths maps the package names that code blocks use to import paths.
 var importPaths = map[string]string{
 	"context":  "context",
+	"errors":   "errors",
 	"fmt":      "fmt",
 	"http":     "net/http",
 	"httputil": "net/http/httputil",
 	"log":      "log",
 	"os":       "os",
 	"slog":     "log/slog",
+	"strings":  "strings",
 	"time":     "time",
 	"url":      "net/url",
 
