@@ -25,6 +25,7 @@ type headerBuilder struct {
 
 	clientCredentials     credentials // from the request
 	configuredCredentials credentials // from its context or from Options
+	configuredCredential  bool        // whether a configured one is sent
 	traceparents          []string    // of the request, in all spellings
 	request               headerSet   // the request's own x-portkey-* headers
 
@@ -42,11 +43,11 @@ func (b *headerBuilder) build(req *http.Request, c *call, r *route) error {
 	if err := b.addParameters(req.Header, c, r); err != nil {
 		return err
 	}
-	override, _ := c.get(keyAuthorization)
-	if b.ignoreRequestHeaders && override.value == "" {
-		override, _ = b.defaults.get(keyAuthorization)
+	override := ""
+	if c.has(keyAuthorization) || b.ignoreRequestHeaders {
+		override = b.configuredCredentials[credentialIndex(keyAuthorization)]
 	}
-	if err := b.addCredentials(r, override.value); err != nil {
+	if err := b.addCredentials(r, override); err != nil {
 		return err
 	}
 	if err := b.addAPIKey(req.Context()); err != nil {
@@ -71,7 +72,7 @@ func (b *headerBuilder) addParameters(req http.Header, c *call, r *route) error 
 	for i, level := range levels {
 		b.addLevel(level, levels[:i])
 	}
-	b.addImplied(r.implied)
+	b.addImplied(r.implied, &c.headerSet)
 	b.portkeyHasCredential = b.portkeyHasCredential || r.credentialOmitted
 	b.setNonEmpty(keyMetadata, encodeMetadata(b.request.metadata, c.metadata, b.defaults.metadata))
 	return nil
@@ -143,12 +144,12 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, levels []*headerSet) er
 	var toMerge []headerSpelling
 	toMergeSize := 0
 	for key, values := range h {
-		if b.ignoreRequestHeaders && isPortkey(strings.ReplaceAll(key, "_", "-")) {
-			continue // some servers convert underscores
-		}
 		canonical := key
 		if !isCanonical(key) {
 			canonical = http.CanonicalHeaderKey(key)
+		}
+		if b.ignoreRequestHeaders && isIgnored(canonical, levels) {
+			continue
 		}
 		isUsual := canonical == key && len(values) == 1 && values[0] != ""
 		if isPortkey(key) || !isUsual && isManaged(canonical, levels) {
@@ -162,6 +163,12 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, levels []*headerSet) er
 		case b.isRedirect && canonical == "Referer":
 			continue // net/http's: the previous URL, whose query may contain an API key
 		case canonical == "Connection":
+			for _, v := range values {
+				toMergeSize += fieldSize(key, v)
+			}
+			if toMergeSize > maxHeaderBytes {
+				break // an error below
+			}
 			if values = withoutManaged(values, levels); len(values) == 0 {
 				continue
 			}
@@ -191,6 +198,14 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, levels []*headerSet) er
 		toMerge = toMerge[n:]
 	}
 	return nil
+}
+
+// isIgnored reports whether Options.IgnoreRequestHeaders ignores a header: it is a
+// parameter of the gateway, or set by a level. baggage is metadata for the hosted gateway.
+func isIgnored(key string, levels []*headerSet) bool {
+	isParameter := parametersByKey[key] != nil && key != keyAuthorization
+	return resemblesPortkey(key) || isParameter || key == keyBaggage || key == keyTraceparent ||
+		key != keyAuthorization && anyHas(levels, key)
 }
 
 // withoutManaged returns the values of a Connection header without the names of managed
@@ -293,14 +308,14 @@ func joinLists(lists []string) string {
 }
 
 // addLevel adds the fields of level, except those that a level of higher
-// precedence, or the request, has.
+// precedence, or the request, overrides.
 func (b *headerBuilder) addLevel(level *headerSet, higher []*headerSet) {
 	for len(higher) > 0 && len(higher[0].fields) == 0 { // usually true of all
 		higher = higher[1:]
 	}
 	for i := range level.fields {
 		f := &level.fields[i]
-		if anyHas(higher, f.key) {
+		if slices.ContainsFunc(higher, func(h *headerSet) bool { return h.overrides(f.key) }) {
 			continue
 		}
 		b.portkeyHasCredential = b.portkeyHasCredential || f.portkeyHasCredential
@@ -329,7 +344,7 @@ func anyHas(levels []*headerSet, key string) bool {
 // slug, or a config that names a provider. With any other config, the gateway calls
 // the provider in x-portkey-provider (see "retry of models" in
 // TestPortkeytestAnswersAsTheGatewayDoes in interop/).
-func (b *headerBuilder) addImplied(implied providers.Implied) {
+func (b *headerBuilder) addImplied(implied providers.Implied, context *headerSet) {
 	if implied.Provider == "" || b.has(keyVirtualKey) {
 		return
 	}
@@ -338,7 +353,7 @@ func (b *headerBuilder) addImplied(implied providers.Implied) {
 	slug, isSaved := b.savedProvider(implied)
 	switch {
 	case isSaved && provider == "":
-		b.portkeyHasCredential = true
+		b.useSavedProvider(context)
 		if !configDecides {
 			b.setNonEmpty(keyProvider, slug)
 		}
@@ -347,12 +362,25 @@ func (b *headerBuilder) addImplied(implied providers.Implied) {
 		return
 	case provider == "":
 		b.setNonEmpty(keyProvider, implied.Provider)
-		b.portkeyHasCredential = b.portkeyHasCredential || isSavedProvider(implied.Provider)
+		if isSavedProvider(implied.Provider) {
+			b.useSavedProvider(context)
+		}
 	}
 	for _, h := range implied.Headers {
 		// A value from the query may be invalid. It can be omitted: the query is also sent.
 		if !b.has(h.Key) && checkValue(h.Value) == nil {
 			b.setNonEmpty(h.Key, h.Value)
+		}
+	}
+}
+
+// useSavedProvider makes Portkey's credential be used, and a credential in the context. One
+// in Options is for the clients of other providers.
+func (b *headerBuilder) useSavedProvider(context *headerSet) {
+	b.portkeyHasCredential = true
+	for i, key := range credentialKeys {
+		if !context.has(key) {
+			b.configuredCredentials[i] = ""
 		}
 	}
 }
@@ -387,6 +415,7 @@ func (b *headerBuilder) addCredentials(r *route, override string) error {
 	}
 	fromClient := client[0] != "" // Authorization
 	provider := b.get(keyProvider)
+	b.configuredCredential = override != ""
 	if override != "" {
 		replaceCredential(&client, override, provider, r)
 	}
@@ -402,7 +431,7 @@ func (b *headerBuilder) addCredentials(r *route, override string) error {
 		}
 	} else {
 		if client == (credentials{}) && configured != (credentials{}) && !hasQueryKey(r, provider) {
-			client = configured
+			client, b.configuredCredential = configured, true
 		}
 		if err := b.moveCredential(&client, fromClient, provider, r); err != nil {
 			return err
@@ -518,8 +547,8 @@ func replaceCredential(client *credentials, authorization, provider string, r *r
 	}
 }
 
-// setQuery sets a parameter that a query has, or removes it if value is "". It changes
-// nothing else. It reports whether the query had the parameter, with a value that is not
+// setQuery sets a parameter that a query has, once, or removes it if value is "". It
+// changes nothing else. It reports whether the query had the parameter, with a value that is not
 // empty.
 func setQuery(query, key, value string) (_ string, had bool) {
 	var pairs []string
@@ -531,7 +560,7 @@ func setQuery(query, key, value string) (_ string, had bool) {
 		}
 		had = had || old != ""
 		if value != "" {
-			pairs = append(pairs, name+"="+url.QueryEscape(value))
+			pairs, value = append(pairs, name+"="+url.QueryEscape(value)), ""
 		}
 	}
 	return strings.Join(pairs, "&"), had

@@ -154,15 +154,18 @@ func derive(ctx context.Context) (context.Context, *call) {
 
 // recordResponse sets the caller's ResponseInfo, if there is one. resp is nil if the
 // base returned no response.
-func (c *call) recordResponse(resp *http.Response) {
+func (c *call) recordResponse(resp *http.Response, failedOpen bool) {
 	if c.info == nil {
 		return
 	}
-	*c.info = ResponseInfo{}
-	if resp != nil {
-		*c.info = ParseResponse(resp.Header)
-		c.info.StatusCode = resp.StatusCode
+	*c.info = ResponseInfo{FailedOpen: failedOpen}
+	if resp == nil {
+		return
 	}
+	if !failedOpen {
+		*c.info = ParseResponse(resp.Header)
+	}
+	c.info.StatusCode = resp.StatusCode
 }
 
 // fail makes the calls with this context fail with err. The first err counts.

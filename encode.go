@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"reflect"
@@ -76,12 +77,14 @@ const (
 	keyAuthorization   = "Authorization"
 	keyAzureAuthMode   = "X-Portkey-Azure-Auth-Mode"
 	keyAzureToken      = "X-Portkey-Azure-Ad-Token"
+	keyBaggage         = "Baggage"
 	keyAzureVersion    = "X-Portkey-Azure-Api-Version"
 	keyAzureDeployment = "X-Portkey-Azure-Deployment-Id"
 	keyConfig          = "X-Portkey-Config"
 	keyCustomHost      = "X-Portkey-Custom-Host"
 	keyForceRefresh    = "X-Portkey-Cache-Force-Refresh"
 	keyForward         = "X-Portkey-Forward-Headers"
+	keyHuggingFaceURL  = "X-Portkey-Huggingface-Base-Url"
 	keyMetadata        = "X-Portkey-Metadata"
 	keyParentSpan      = "X-Portkey-Parent-Span-Id"
 	keyProvider        = "X-Portkey-Provider"
@@ -121,6 +124,10 @@ func isCanonical(key string) bool {
 func isPortkey(key string) bool {
 	return len(key) >= len(keyPrefix) && strings.EqualFold(key[:len(keyPrefix)], keyPrefix)
 }
+
+// resemblesPortkey is isPortkey, also for names with underscores: some servers convert
+// those.
+func resemblesPortkey(key string) bool { return isPortkey(strings.ReplaceAll(key, "_", "-")) }
 
 // A headerSet holds the parameters of one level of precedence, checked and
 // encoded: the request, its context, or Options.
@@ -176,6 +183,13 @@ func newHeaderSet(h *Headers) (s headerSet, err error) {
 		if err != nil {
 			return s, err
 		}
+	}
+	size := 0
+	for name, value := range h.Extra {
+		size += fieldSize(name, value)
+	}
+	if size > maxHeaderBytes { // checked early: add takes quadratic time
+		return s, &HeaderError{Name: "Extra", Reason: fmt.Sprintf("has %d bytes: gateways accept %d in all headers", size, maxHeaderBytes)}
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.Extra)) {
 		key, value := http.CanonicalHeaderKey(name), h.Extra[name]
@@ -259,10 +273,24 @@ func (s *headerSet) inherit(outer *headerSet) {
 	}
 	inner := *s
 	for _, f := range outer.fields {
-		if !inner.has(f.key) {
+		if !inner.overrides(f.key) {
 			s.fields = append(s.fields, f)
 		}
 	}
+}
+
+// overrides reports whether a field of s takes the place of a lower level's field with the
+// given key: it has the same key, or decides which credential is used, while the lower one
+// is a credential that may be for another provider, or another tenant's.
+func (s *headerSet) overrides(key string) bool {
+	isProvidersCredential := credentialIndex(key) >= 0 || key == keyAzureToken || key == keyAzureAuthMode
+	for i := range s.fields {
+		f := &s.fields[i]
+		if f.key == key || isProvidersCredential && (f.portkeyHasCredential || f.key == keyAuthorization) {
+			return true
+		}
+	}
+	return false
 }
 
 // populatedFields yields the fields of h that are set.

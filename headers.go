@@ -42,7 +42,9 @@ type Headers struct {
 	// In [WithHeaders] it replaces the credential that the client sends, in the header or
 	// query parameter that the client uses and in its form: for a service with a key for
 	// each tenant. In Options it is only for clients that send no credential, unless
-	// Options.IgnoreRequestHeaders is set.
+	// Options.IgnoreRequestHeaders is set. It is not sent if a context within, or the
+	// request, has a saved provider, a virtual key or a config that names a provider: the
+	// credential may be for another one.
 	Authorization string `header:"authorization,secret"`
 
 	// Config is a gateway config: a [ConfigSlug], [ConfigObject] or [ConfigJSON].

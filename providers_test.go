@@ -783,3 +783,100 @@ func TestInvalidProviderSlugIsAnError(t *testing.T) {
 		})
 	}
 }
+
+// A credential in Options or an outer context may be for another provider, or another
+// tenant's.
+func TestCredentialIsOverriddenByALevelThatDecidesIt(t *testing.T) {
+	t.Parallel()
+	type headers = map[string]string
+	const azure = "https://res.openai.azure.com/openai/deployments/d/chat/completions"
+	target := portkey.ConfigObject{Provider: "groq", APIKey: "groq's"}
+	for _, tt := range []struct {
+		name, url          string
+		opts, outer, inner portkey.Headers
+		want               headers // the credentials
+	}{
+		{"saved provider over Options", openAIChat, portkey.Headers{Authorization: "Bearer opts"}, portkey.Headers{}, portkey.Headers{Provider: "@groq"}, headers{}},
+		{"config over Options", openAIChat, portkey.Headers{Authorization: "Bearer opts", Extra: map[string]string{"X-Api-Key": "opts"}}, portkey.Headers{},
+			portkey.Headers{Config: target}, headers{}},
+		{"config over outer context", openAIChat, portkey.Headers{}, portkey.Headers{Authorization: "Bearer outer"}, portkey.Headers{Config: target}, headers{}},
+		{"virtual key over outer context", openAIChat, portkey.Headers{}, portkey.Headers{Authorization: "Bearer outer"}, portkey.Headers{VirtualKey: "vk"}, headers{}},
+		{"the same level", openAIChat, portkey.Headers{}, portkey.Headers{}, portkey.Headers{Authorization: "Bearer inner", VirtualKey: "vk"}, headers{"Authorization": "Bearer inner"}},
+		{"credential over saved provider", openAIChat, portkey.Headers{Provider: "@openai"}, portkey.Headers{}, portkey.Headers{Authorization: "Bearer inner"},
+			headers{"Authorization": "Bearer inner"}},
+		{"slug of the URL over Options", "https://api.mistral.ai/v1/models", portkey.Headers{Authorization: "Bearer opts"}, portkey.Headers{}, portkey.Headers{}, headers{}},
+		{"slug of the URL and context", "https://api.mistral.ai/v1/models", portkey.Headers{}, portkey.Headers{}, portkey.Headers{Authorization: "Bearer inner"},
+			headers{"Authorization": "Bearer inner"}},
+		{"Upstream's slug over Options", "https://saved.example/v1/models", portkey.Headers{Authorization: "Bearer opts"}, portkey.Headers{}, portkey.Headers{}, headers{}},
+		{"Authorization over Entra token", azure, portkey.Headers{Azure: portkey.Azure{ADToken: "opts"}}, portkey.Headers{}, portkey.Headers{Authorization: "Bearer inner"},
+			headers{"Authorization": "Bearer inner"}},
+		{"Authorization over Entra token of outer context", azure, portkey.Headers{}, portkey.Headers{Azure: portkey.Azure{ADToken: "outer", AuthMode: "entra"}},
+			portkey.Headers{Authorization: "Bearer inner"}, headers{"Authorization": "Bearer inner"}},
+		{"Authorization over another header", openAIChat, portkey.Headers{Extra: map[string]string{"X-Api-Key": "opts"}}, portkey.Headers{},
+			portkey.Headers{Authorization: "Bearer inner"}, headers{"Authorization": "Bearer inner"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			base := new(recorder)
+			tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example", Headers: tt.opts,
+				ProviderSlugs: map[string]string{"mistral-ai": "@mistral"}, Upstreams: []portkey.Upstream{{BaseURL: "https://saved.example/v1", Provider: "@saved"}}})
+			ctx := portkey.WithHeaders(portkey.WithHeaders(t.Context(), tt.outer), tt.inner)
+			req := newRequest(t, ctx, "POST", tt.url, "{}")
+			if strings.Contains(tt.url, "azure") {
+				req.Header.Set("Api-Key", "own")
+			}
+			if _, err := tr.RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+			got := headers{}
+			for key, values := range base.last(t).Header {
+				if strings.Contains(key, "Auth") || strings.HasSuffix(key, "Api-Key") || strings.HasSuffix(key, "Ad-Token") {
+					got[key] = strings.Join(values, " | ")
+				}
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestCredentialInAQueryIsReplacedOnce(t *testing.T) {
+	t.Parallel()
+	base := new(recorder)
+	ctx := portkey.WithHeaders(t.Context(), portkey.Headers{Authorization: "Bearer tenant"})
+	req := newRequest(t, ctx, "POST", "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent?key=own&a=b&key&k%65y=own", "{}")
+	if _, err := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"}).RoundTrip(req); err != nil {
+		t.Fatal(err)
+	}
+	if got := base.last(t).URL.RawQuery; got != "key=tenant&a=b" {
+		t.Errorf("got query %q, want key=tenant&a=b", got)
+	}
+}
+
+func TestPathThatMisleadsTheGatewayIsRefused(t *testing.T) {
+	t.Parallel()
+	upstreams := []portkey.Upstream{{BaseURL: "https://llm.example", Provider: "openai"}}
+	for _, tt := range []struct {
+		url     string
+		ignore  bool // IgnoreRequestHeaders
+		refused bool
+	}{
+		{url: "https://res.openai.azure.com/openai/evil.example/.openai.azure.com/x", refused: true},
+		{url: "https://api.deepseek.com/proxy.evil.example/x", refused: true},
+		{url: "https://api.deepseek.com/proxy:8443/x", refused: true},
+		{url: "https://llm.example/proxy.evil.example/x", refused: true},
+		{url: "https://api.openai.com/v1/v1/proxy/x", refused: true},
+		{url: "http://gw.example/v1/proxy.evil.example/x", ignore: true, refused: true},
+		{url: "http://gw.example/v1/proxy/chat/completions"},
+		{url: "https://api.deepseek.com/proxies"},
+		{url: "https://res.openai.azure.com/openai/models"},
+	} {
+		t.Run(fmt.Sprint(tt.url, " ", tt.ignore), func(t *testing.T) {
+			tr := newTransport(t, new(recorder), portkey.Options{BaseURL: "http://gw.example", Upstreams: upstreams, IgnoreRequestHeaders: tt.ignore})
+			_, err := tr.RoundTrip(newRequest(t, t.Context(), "POST", tt.url, "{}"))
+			if refused := errors.As(err, new(*portkey.RouteError)); refused != tt.refused {
+				t.Errorf("got %v, want a RouteError: %t", err, tt.refused)
+			}
+		})
+	}
+}

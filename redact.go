@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -82,10 +83,20 @@ func (p *parameter) printedValue(f reflect.Value) string {
 		return redacted
 	}
 	text := fieldText(f)
+	if hasURLSecret(text) {
+		return redacted
+	}
 	if _, err := newHeaderField(p.key, text); err != nil {
 		return invalid
 	}
 	return text
+}
+
+// hasURLSecret reports whether text is a URL with a password or a query, which may hold a
+// token.
+func hasURLSecret(text string) bool {
+	u, err := url.Parse(text)
+	return strings.Contains(text, "://") && (err != nil || u.User != nil || u.RawQuery != "")
 }
 
 // formatHeaders, logHeaders and marshalHeaders print a Headers or one of its groups.

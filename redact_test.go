@@ -617,6 +617,16 @@ func TestPrintedOptionsAreReadable(t *testing.T) {
 	}
 }
 
+func TestPasswordAndQueryOfAURLAreRedacted(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"https://user:" + secret + "@llm.example", "https://llm.example/v1?sig=" + secret, "https://%zz" + secret + "://"} {
+		got := fmt.Sprint(portkey.Headers{HuggingFace: portkey.HuggingFace{BaseURL: url}, Azure: portkey.Azure{FoundryURL: url}})
+		if strings.Contains(got, secret) || strings.Count(got, "[redacted]") != 2 {
+			t.Errorf("got %s, want both values redacted", got)
+		}
+	}
+}
+
 // A value that cannot be sent may be a secret in the wrong field.
 func TestPrintedHeadersHideInvalidValues(t *testing.T) {
 	t.Parallel()

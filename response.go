@@ -13,6 +13,9 @@ type ResponseInfo struct {
 	// StatusCode is the HTTP status: [StatusGuardrailFailed] looks like 200 to most
 	// clients. It is 0 if there was no response, and in the result of [ParseResponse].
 	StatusCode int
+	// FailedOpen reports that the call was sent to its provider, without the gateway: see
+	// Options.FailOpen. All other fields but StatusCode are then zero.
+	FailedOpen bool
 	// TraceID is the trace ID of the call. Header x-portkey-trace-id.
 	TraceID string
 	// Provider is the provider that responded. Header x-portkey-provider.

@@ -26,7 +26,7 @@ const (
 func (a action) removes(key string) bool {
 	switch a {
 	case passWithoutPortkey:
-		return isPortkey(key)
+		return resemblesPortkey(key)
 	case passBare:
 		return !isHarmless(key)
 	}
@@ -62,6 +62,8 @@ type route struct {
 	// without the client's credential, credentialOmitted is true.
 	redirected        credentials
 	credentialOmitted bool
+
+	mayFailOpen bool // whether Options.FailOpen may be asked
 }
 
 // route decides where req goes.
@@ -77,7 +79,7 @@ func (t *Transport) route(req *http.Request) (r route, err error) {
 	}
 	switch {
 	case t.excludes(req):
-		if t.gateway.receives(req) {
+		if t.gateway.receives(req) && !t.ignoreRequestHeaders {
 			return route{action: passUnchanged}, nil
 		}
 		return route{action: passWithoutPortkey}, nil
@@ -111,7 +113,6 @@ func (t *Transport) passedOn(req *http.Request) bool {
 // routeRedirect decides where req goes, which follows a redirect.
 func (t *Transport) routeRedirect(req *http.Request) (r route, err error) {
 	h := t.redirectHistory(req)
-	hasBody := req.Body != nil && req.Body != http.NoBody
 	switch {
 	case h.tooLong:
 		return route{}, t.refuse(req, "the chain of redirects is too long")
@@ -126,7 +127,7 @@ func (t *Transport) routeRedirect(req *http.Request) (r route, err error) {
 		}
 		t.inherit(req, &r)
 		return r, nil
-	case hasBody:
+	case hasBody(req):
 		return route{}, t.refuse(req, "it would carry the request body away from the gateway")
 	case t.providers.HasHost(req.URL.Host) || t.providers.HasHost(req.Host):
 		return route{}, t.refuse(req, aroundGateway)
@@ -381,6 +382,15 @@ func (g *gateway) endpointURL(u *url.URL, endpoint string) url.URL {
 		out.Path, _ = url.PathUnescape(out.Path) // no error: endpoint is part of a parsed URL
 	}
 	return out
+}
+
+// misleadsGateway reports whether the open-source gateway would call another host or path
+// than the client asked for: it removes /v1/proxy from a path, also from
+// /v1/proxy.evil.example, and takes the path of an Azure request for a host if it contains
+// .openai.azure.com (see TestPathsThatMisleadTheGatewayAreRefused in interop/).
+func misleadsGateway(u *url.URL) bool {
+	path := u.EscapedPath()
+	return strings.Contains(path, "/v1/proxy") || strings.Contains(path, ".openai.azure.com")
 }
 
 // A RouteError reports a request that was not sent: it is neither for the gateway nor

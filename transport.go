@@ -115,10 +115,25 @@ type Options struct {
 	PassUnknownHosts bool
 
 	// IgnoreRequestHeaders ignores x-portkey-* headers of the request: for a reverse
-	// proxy, whose requests come from outside. Headers.Authorization in Options then
-	// replaces the credential of the request, redirects of the gateway are refused, and no
-	// trailers are sent to the gateway.
+	// proxy, whose requests come from outside. It also ignores baggage and traceparent,
+	// which the gateway reads as metadata and trace, trailers, and each header that Options
+	// or the context sets. Headers.Authorization in Options then replaces the credential of
+	// the request, and redirects of the gateway are refused.
 	IgnoreRequestHeaders bool
+
+	// FailOpen is called if no connection to the gateway could be made, so that the
+	// provider was certainly not called, and if the client's request says everything that
+	// the provider needs: it has the provider's URL and credential, and the gateway would
+	// have called that provider with them. If FailOpen returns true, the request is sent to
+	// the provider as the client made it, without Portkey's headers: guardrails, budgets and
+	// logs are bypassed. If nil or false, the error is returned.
+	//
+	// It is not called after a TLS failure or the end of the context, nor for a request to
+	// the gateway's URL, a redirect, a body without GetBody, a saved provider or config, a
+	// config that changes the provider or the request, or a credential in Headers. The base
+	// must be net/http's, or pass its httptrace on. It may be called concurrently and must
+	// not change the request.
+	FailOpen func(*http.Request, error) bool
 }
 
 // An Upstream is a base URL that clients use, and the provider that is called for
@@ -192,6 +207,7 @@ type settings struct {
 	defaults   *headerSet // of Options.Headers
 	providers  *providers.Table
 	filter     func(*http.Request) bool
+	failOpen   func(*http.Request, error) bool
 	newTraceID func(context.Context) string
 
 	apiKeySource         func(context.Context) (string, error)
@@ -232,16 +248,18 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 	if err := checkProviderSlugs(opts.ProviderSlugs); err != nil {
 		return nil, err
 	}
-	table, err := newProviderTable(opts.Upstreams)
+	table, err := newProviderTable(gateway, opts.Upstreams)
 	if err != nil {
 		return nil, err
 	}
 	if base == nil {
 		base = defaultBase()
 	}
-	if inner := innerTransport(base); inner != nil && inner.settings != nil && !inner.gateway.sameOrigin(gateway.url) {
-		return nil, errors.New("portkey: the base is a Transport for another gateway, which would remove the headers " +
-			"of this one: use an http.Client for each gateway")
+	if inner := innerTransport(base); inner != nil && inner.settings != nil {
+		if !inner.gateway.sameOrigin(gateway.url) || inner.ignoreRequestHeaders {
+			return nil, errors.New("portkey: the base is a Transport for another gateway, or with IgnoreRequestHeaders, " +
+				"which would remove the headers of this one: use an http.Client for each")
+		}
 	}
 	s := &settings{
 		base:                 adaptRetry(base),
@@ -249,6 +267,7 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 		defaults:             &defaults,
 		providers:            table,
 		filter:               opts.Filter,
+		failOpen:             opts.FailOpen,
 		newTraceID:           opts.NewTraceID,
 		apiKeySource:         opts.APIKeySource,
 		providerSlugs:        maps.Clone(opts.ProviderSlugs),
@@ -301,12 +320,15 @@ func innerTransport(base http.RoundTripper) *Transport {
 	return t
 }
 
-func newProviderTable(upstreams []Upstream) (*providers.Table, error) {
+func newProviderTable(gateway gateway, upstreams []Upstream) (*providers.Table, error) {
 	table := new(providers.Table)
 	for i, u := range upstreams {
 		parsed, err := providers.ParseBaseURL(u.BaseURL)
 		if err != nil {
 			return nil, fmt.Errorf("portkey: Upstreams[%d].BaseURL %w", i, err)
+		}
+		if gateway.sameOrigin(parsed) {
+			return nil, fmt.Errorf("portkey: Upstreams[%d].BaseURL is at the gateway's own origin: requests to it are for the gateway", i)
 		}
 		if _, err := newHeaderField(keyProvider, u.Provider); err != nil {
 			return nil, fmt.Errorf("portkey: Upstreams[%d].Provider: %w", i, err)
@@ -362,9 +384,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	body = nil // from here on, the base closes it
-	resp, err := t.base.RoundTrip(out)
+	resp, failedOpen, err := t.send(req, out, &r)
 	if r.action == toGateway {
-		c.recordResponse(resp)
+		c.recordResponse(resp, failedOpen)
 	}
 	return resp, err
 }
@@ -372,11 +394,18 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // outgoing returns the request to send: req itself if it is sent unchanged, or else a
 // modified copy.
 func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Request, error) {
-	if anyKey(req.Trailer, isPortkey) && !t.ignoreRequestHeaders {
+	if t.ignoreRequestHeaders && len(req.Trailer) > 0 {
+		without := *req
+		without.Trailer = nil
+		req = &without
+	} else if anyKey(req.Trailer, isPortkey) {
 		return nil, &HeaderError{Name: "x-portkey-*", Reason: "is a trailer, which the gateway does not read: send it as a header"}
 	}
 	if r.action != toGateway {
 		return withoutHeaders(req, r.action.removes), nil
+	}
+	if (r.rerouted || t.ignoreRequestHeaders) && misleadsGateway(&r.url) {
+		return nil, t.refuse(req, "the gateway takes a part of its path for a host or a path of its own")
 	}
 	if c.err != nil {
 		return nil, c.err
@@ -388,15 +417,13 @@ func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Reques
 	if r.first != nil && t.leadsElsewhere(r, b.header, c) {
 		return nil, t.refuse(req, "it leads to another provider")
 	}
+	r.mayFailOpen = t.failOpen != nil && b.isDirect(req, c, r)
 	// Request.Clone would copy the trailers, which are set while the body is read.
 	out := &struct { // one allocation
 		http.Request
 		url url.URL
 	}{*req, r.url}
 	out.URL, out.Host, out.Header = &out.url, out.url.Host, b.header
-	if t.ignoreRequestHeaders {
-		out.Trailer = nil
-	}
 	return &out.Request, nil
 }
 

@@ -765,7 +765,8 @@ func TestIgnoredRequestHeadersHaveNoEffect(t *testing.T) {
 	outside := http.Header{
 		"X-Portkey-Api-Key": {"pk-outside"}, "x-portkey-custom-host": {"https://evil.example"}, "X-PORTKEY-config": {"pc-outside"},
 		"X-Portkey-Metadata": {`{"team":"outside"}`}, "X-Portkey-Trace-Id": {"a", "b"}, "X_Portkey_Virtual_Key": {"vk-outside"},
-		"Authorization": {"Bearer outside"}, "X-Tenant": {"kept"},
+		"Authorization": {"Bearer outside"}, "X-Tenant": {"kept"}, "baggage": {"plan=paid"}, "X-Server": {"outside"}, "x-vertex-ai-llm-request-type": {"outside"},
+		"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
 	}
 	tests := []struct {
 		name   string
@@ -773,7 +774,7 @@ func TestIgnoredRequestHeadersHaveNoEffect(t *testing.T) {
 		want   http.Header
 		client string
 	}{
-		{"Options and context", portkey.Headers{APIKey: "pk", Metadata: portkey.Metadata{"team": "a"}},
+		{"Options and context", portkey.Headers{APIKey: "pk", Metadata: portkey.Metadata{"team": "a"}, Extra: map[string]string{"X-Server": "ours"}},
 			http.Header{"X-Portkey-Api-Key": {"pk"}, "X-Portkey-Metadata": {`{"team":"a"}`}, "X-Portkey-Span-Name": {"s"}, "X-Portkey-Provider": {"openai"}}, "Bearer outside"},
 		{"credential in Options", portkey.Headers{Authorization: "Bearer server"},
 			http.Header{"X-Portkey-Span-Name": {"s"}, "X-Portkey-Provider": {"openai"}}, "Bearer server"},
@@ -789,8 +790,13 @@ func TestIgnoredRequestHeadersHaveNoEffect(t *testing.T) {
 			if h := got.portkeyHeaders(); !reflect.DeepEqual(h, tt.want) {
 				t.Errorf("got %v, want %v", h, tt.want)
 			}
-			if _, ok := got.header["X_portkey_virtual_key"]; ok {
-				t.Error("got X_portkey_virtual_key, want none")
+			for _, key := range []string{"X_portkey_virtual_key", "Baggage", "Traceparent", "X-Vertex-Ai-Llm-Request-Type"} {
+				if _, ok := got.header[key]; ok {
+					t.Errorf("got %s, want none", key)
+				}
+			}
+			if want := tt.opts.Extra["X-Server"]; want != "" && got.header.Get("X-Server") != want {
+				t.Errorf("got X-Server %q, want %q", got.header.Get("X-Server"), want)
 			}
 			if got.header.Get("Authorization") != tt.client || got.header.Get("X-Tenant") != "kept" {
 				t.Errorf("got %v, want Authorization %s and X-Tenant", got.header, tt.client)
@@ -829,6 +835,9 @@ func TestUnknownHostsArePassedOnOnlyIfAllowed(t *testing.T) {
 		{name: "upstream by another spelling of its address", url: "http://[0:0:0:0:0:0:0:1]:8000/v1/models"},
 		{name: "another service on the upstream's host", url: "http://[::1]:9000/v1/metrics", want: "http://[::1]:9000/v1/metrics"},
 		{name: "upstream by a short form of its address", url: "http://127.1:99/v1/models"},
+		{name: "upstream by another spelling of its port", url: "http://127.0.0.1:0099/v1/models"},
+		{name: "upstream with a zone", url: "http://[::1%25lo]:8000/v1/models"},
+		{name: "gateway by another spelling of its port", url: "http://gw.example:080/v1/models"},
 		{name: "gateway by another scheme", url: "https://gw.example/v1/models"},
 		{name: "gateway with a final dot", url: "http://gw.example.:80/v1/models"},
 		{name: "gateway in the Host header", url: "http://127.0.0.1/v1/models", host: "gw.example"},
@@ -902,9 +911,12 @@ func TestHugeRequestsAreHandledInTime(t *testing.T) {
 	for i := range 45000 {
 		many[fmt.Sprintf("X-Portkey-%d", i)] = []string{"x"}
 	}
+	manyNames := newRequest(t, t.Context(), "GET", openAIChat, "")
+	manyNames.Header.Set("Connection", strings.Repeat("a,", 500000))
 	for name, req := range map[string]*http.Request{
-		"path of slashes": newRequest(t, t.Context(), "GET", "https://api.openai.com/v1"+strings.Repeat("/", 900000), ""),
-		"many headers":    newRequest(t, t.Context(), "GET", openAIChat, ""),
+		"names in Connection": manyNames,
+		"path of slashes":     newRequest(t, t.Context(), "GET", "https://api.openai.com/v1"+strings.Repeat("/", 900000), ""),
+		"many headers":        newRequest(t, t.Context(), "GET", openAIChat, ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "many headers" {
@@ -940,6 +952,19 @@ func TestManyUpstreamsCostNoTime(t *testing.T) {
 	}
 }
 
+func TestHugeExtraIsAnErrorInTime(t *testing.T) {
+	t.Parallel()
+	extra := make(map[string]string)
+	for i := range 40000 { // took 4.5 s
+		extra[fmt.Sprintf("X-Header-%d", i)] = "x"
+	}
+	start := time.Now()
+	_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{Extra: extra}})
+	if took := time.Since(start); !errors.As(err, new(*portkey.HeaderError)) || took > time.Second {
+		t.Errorf("got %v after %v, want a HeaderError within 1s", err, took)
+	}
+}
+
 func TestPortkeyTrailerIsRefused(t *testing.T) {
 	t.Parallel()
 	opts := portkey.Options{BaseURL: "http://gw.example", PassUnknownHosts: true}
@@ -957,18 +982,63 @@ func TestPortkeyTrailerIsRefused(t *testing.T) {
 
 func TestOutsiderSendsNoTrailer(t *testing.T) {
 	t.Parallel()
+	for name, url := range map[string]string{"provider": openAIChat, "unknown host": "https://other.example/x"} {
+		t.Run(name, func(t *testing.T) {
+			base := new(recorder)
+			req := newRequest(t, t.Context(), "POST", url, "{}")
+			req.Trailer = http.Header{"X-Portkey-Api-Key": nil, "Authorization": nil, "X-Other": nil}
+			tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example", IgnoreRequestHeaders: true, PassUnknownHosts: true})
+			if _, err := tr.RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+			if got := base.last(t).Trailer; got != nil {
+				t.Errorf("got trailers %v, want none", got)
+			}
+			if len(req.Trailer) != 3 {
+				t.Errorf("got %v, want the caller's request unchanged", req.Trailer)
+			}
+		})
+	}
+}
+
+func TestFilteredRequestOfAnOutsiderCarriesNoPortkeyHeader(t *testing.T) {
+	t.Parallel()
 	base := new(recorder)
-	req := newRequest(t, t.Context(), "POST", openAIChat, "{}")
-	req.Trailer = http.Header{"X-Portkey-Api-Key": nil, "Authorization": nil, "X-Other": nil}
-	tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example", IgnoreRequestHeaders: true})
+	req := newRequest(t, t.Context(), "POST", "http://gw.example/v1/chat/completions", "{}")
+	req.Header = http.Header{"X-Portkey-Custom-Host": {"https://evil.example"}, "X_portkey_config": {"pc-1"}, "X-Tenant": {"kept"}}
+	tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example", IgnoreRequestHeaders: true, Filter: neverRoutedFilter})
 	if _, err := tr.RoundTrip(req); err != nil {
 		t.Fatal(err)
 	}
-	if got := base.last(t).Trailer; got != nil {
-		t.Errorf("got trailers %v, want none", got)
+	if got, want := base.last(t).Header, (http.Header{"X-Tenant": {"kept"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
-	if len(req.Trailer) != 3 {
-		t.Errorf("got %v, want the caller's request unchanged", req.Trailer)
+}
+
+func neverRoutedFilter(*http.Request) bool { return false }
+
+func TestUpstreamAtTheGatewaysOriginIsAnError(t *testing.T) {
+	t.Parallel()
+	_, err := portkey.NewTransport(nil, portkey.Options{BaseURL: "https://corp.example/portkey/v1", Upstreams: []portkey.Upstream{
+		{BaseURL: "https://Corp.example:443/llm/v1", Provider: "openai"},
+	}})
+	if err == nil || !strings.Contains(err.Error(), "Upstreams[0].BaseURL") {
+		t.Errorf("got %v, want an error that names Upstreams[0].BaseURL", err)
+	}
+}
+
+func TestBaseThatIgnoresHeadersIsAnError(t *testing.T) {
+	t.Parallel()
+	opts := portkey.Options{BaseURL: "http://gw.example", IgnoreRequestHeaders: true}
+	inner, err := portkey.NewTransport(nil, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.IgnoreRequestHeaders = false
+	for name, base := range map[string]http.RoundTripper{"Transport": inner, "retries": portkey.NewRetryTransport(inner)} {
+		if _, err := portkey.NewTransport(base, opts); err == nil || !strings.Contains(err.Error(), "IgnoreRequestHeaders") {
+			t.Errorf("%s: got %v, want an error that names IgnoreRequestHeaders", name, err)
+		}
 	}
 }
 

@@ -203,7 +203,7 @@ func (t *Table) MayContain(u *url.URL) bool {
 		return false
 	}
 	name, path := dialedName(u.Host), strings.ToLower(u.Path)
-	isPlain := u.Opaque == "" && u.EscapedPath() == u.Path && !strings.Contains(path, "//") &&
+	isPlain := u.Opaque == "" && (path == "" || path[0] == '/') && u.EscapedPath() == u.Path && !strings.Contains(path, "//") &&
 		!strings.Contains(path, ";") && !hasDotSegment(path)
 	if !isPlain || isAmbiguous(name) {
 		return true
@@ -226,7 +226,7 @@ func hostname(host string) string { return (&url.URL{Host: host}).Hostname() }
 func dialedName(host string) string {
 	name := strings.TrimRight(hostname(Host("", host)), ".")
 	if addr, err := netip.ParseAddr(name); err == nil {
-		return addr.Unmap().String()
+		return addr.Unmap().WithZone("").String()
 	}
 	return name
 }
@@ -234,7 +234,7 @@ func dialedName(host string) string {
 // DialedHost returns the name or address that net/http dials for a host, in one spelling,
 // with the port, if that is the default of neither http nor https.
 func DialedHost(host string) string {
-	port := (&url.URL{Host: host}).Port()
+	port := strings.TrimLeft((&url.URL{Host: host}).Port(), "0")
 	if port == "80" || port == "443" {
 		port = ""
 	}
