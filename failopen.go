@@ -11,24 +11,24 @@ import (
 )
 
 // send sends out, the request for the gateway. If no connection to the gateway can be made,
-// and Options.FailOpen agrees, it sends the caller's request to its provider instead, and
-// reports true.
-func (t *Transport) send(req, out *http.Request, r *route) (resp *http.Response, failedOpen bool, err error) {
+// and Options.FailOpen agrees, it sends the caller's request to its provider instead. It
+// returns the request that was sent last.
+func (t *Transport) send(req, out *http.Request, r *route) (*http.Response, *http.Request, error) {
 	if !r.mayFailOpen {
-		resp, err = t.base.RoundTrip(out)
-		return resp, false, err
+		resp, err := t.base.RoundTrip(out)
+		return resp, out, err
 	}
 	var conns connectionTrace
-	resp, err = t.base.RoundTrip(out.WithContext(httptrace.WithClientTrace(out.Context(), conns.trace())))
+	resp, err := t.base.RoundTrip(out.WithContext(httptrace.WithClientTrace(out.Context(), conns.trace())))
 	if err == nil || !conns.noneMade() || req.Context().Err() != nil || !t.failOpen(req, err) {
-		return resp, false, err
+		return resp, out, err
 	}
 	direct := directRequest(req)
 	if direct == nil {
-		return resp, false, err
+		return resp, out, err
 	}
 	resp, err = t.base.RoundTrip(direct)
-	return resp, true, err
+	return resp, direct, err
 }
 
 // directRequest returns req as it would be sent without a Transport, or nil if GetBody

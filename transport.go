@@ -26,6 +26,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
 
@@ -121,6 +122,22 @@ type Options struct {
 	// the request, and redirects of the gateway are refused.
 	IgnoreRequestHeaders bool
 
+	// StrictStreams makes an event stream that ends before its last event end with a
+	// [*StreamError] instead of io.EOF. Without it, an answer that the provider broke off
+	// looks complete: the gateway ends its own response properly. Streams are judged if they
+	// answer a POST to .../chat/completions, .../completions, .../messages or .../responses
+	// with status 200 or 246 and without a Content-Encoding; their last events are [DONE] or
+	// a finish_reason, message_stop, and response.completed, .incomplete or .failed. Bytes
+	// are passed on as they arrive.
+	StrictStreams bool
+
+	// StreamIdleTimeout ends an event stream in answer to a POST with a [*StreamError] if
+	// reading waits for this long without an event, and ends the call. Comments and pings are
+	// not events, so it must be longer than a model thinks: at least 5 minutes is sensible.
+	// If 0, there is no limit. The base's response bodies must allow Close during Read, as
+	// net/http's do.
+	StreamIdleTimeout time.Duration
+
 	// FailOpen is called if no connection to the gateway could be made, so that the
 	// provider was certainly not called, and if the client's request says everything that
 	// the provider needs: it has the provider's URL and credential, and the gateway would
@@ -163,12 +180,13 @@ type Upstream struct {
 //     of the chain carry no x-portkey-* header, no credential in any header and no
 //     Referer, even if they return to the gateway. One that would carry the request
 //     body, or go to a provider, is refused with a [*RouteError].
-//  2. No request goes around the gateway, unless Options.Filter or PassUnknownHosts
-//     allows it. A request for neither the gateway nor a known provider fails with a
+//  2. No request goes around the gateway, unless Options.Filter, PassUnknownHosts or
+//     FailOpen allows it. A request for neither the gateway nor a known provider fails with a
 //     [*RouteError] that gives the reason.
 //  3. The caller's request is never changed, its body is always closed, also if a
 //     callback panics, and the response and the error of the base are returned
-//     unchanged.
+//     unchanged. The only exception is the end of an event stream, with
+//     Options.StrictStreams or StreamIdleTimeout.
 //  4. A secret is never printed: by fmt, log/slog or encoding/json, in an error or
 //     in a panic.
 //
@@ -194,8 +212,9 @@ type Upstream struct {
 //
 // # Timeouts
 //
-// A Transport sets no timeout. Use a context with a deadline to bound a call:
-// http.Client.Timeout would also end a stream that is still being received.
+// A Transport sets no timeout. Use a context with a deadline to bound a call, and
+// Options.StreamIdleTimeout to bound the silence of a stream: http.Client.Timeout would also
+// end a stream that is still being received.
 type Transport struct{ *settings }
 
 // settings is a struct of its own, behind a pointer, to keep secrets out of the output
@@ -214,6 +233,8 @@ type settings struct {
 	providerSlugs        map[string]string
 	passUnknownHosts     bool
 	ignoreRequestHeaders bool
+	strictStreams        bool
+	streamIdleTimeout    time.Duration
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -252,6 +273,9 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opts.StreamIdleTimeout < 0 {
+		return nil, errors.New("portkey: StreamIdleTimeout is negative: 0 means no limit")
+	}
 	if base == nil {
 		base = defaultBase()
 	}
@@ -273,6 +297,8 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 		providerSlugs:        maps.Clone(opts.ProviderSlugs),
 		passUnknownHosts:     opts.PassUnknownHosts,
 		ignoreRequestHeaders: opts.IgnoreRequestHeaders,
+		strictStreams:        opts.StrictStreams,
+		streamIdleTimeout:    opts.StreamIdleTimeout,
 	}
 	if s.newTraceID == nil {
 		s.newTraceID = newTraceID
@@ -384,9 +410,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	body = nil // from here on, the base closes it
-	resp, failedOpen, err := t.send(req, out, &r)
-	if r.action == toGateway {
-		c.recordResponse(resp, failedOpen)
+	if r.action != toGateway {
+		return t.base.RoundTrip(out)
+	}
+	resp, sent, err := t.send(req, out, &r)
+	c.recordResponse(resp, sent != out)
+	if resp != nil {
+		t.watchStream(resp, sent)
 	}
 	return resp, err
 }
