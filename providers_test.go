@@ -119,6 +119,23 @@ func TestProviderURLImpliesHeaders(t *testing.T) {
 			"/v1/embeddings", http.Header{"X-Portkey-Provider": {"fireworks-ai"}},
 		},
 		{
+			"https://res.services.ai.azure.com/models/chat/completions" + version, "/v1/chat/completions" + version,
+			http.Header{"X-Portkey-Provider": {"azure-ai"}, "X-Portkey-Azure-Resource-Name": {"res"},
+				"X-Portkey-Azure-Foundry-Url": {"https://res.services.ai.azure.com/models"}, "X-Portkey-Azure-Api-Version": {"2024-06-01"}},
+		},
+		{
+			"https://eu.api.openai.com/v1/responses", "/v1/responses",
+			http.Header{"X-Portkey-Provider": {"openai"}, "X-Portkey-Custom-Host": {"https://eu.api.openai.com/v1"}},
+		},
+		{
+			"https://aiplatform.googleapis.com/v1/projects/p:predict?a=b", "/v1/v1/projects/p:predict?a=b",
+			http.Header{"X-Portkey-Provider": {"vertex-ai"}, "X-Portkey-Vertex-Region": {"global"}},
+		},
+		{
+			"https://bedrock-runtime.eu-west-1.amazonaws.com/model/a%3Ab/converse", "/v1/model/a%3Ab/converse",
+			http.Header{"X-Portkey-Provider": {"bedrock"}, "X-Portkey-Aws-Region": {"eu-west-1"}},
+		},
+		{
 			"https://api.fireworks.ai/v1/accounts/acme/models", "/v1/models",
 			http.Header{"X-Portkey-Provider": {"fireworks-ai"}, "X-Portkey-Fireworks-Account-Id": {"acme"}},
 		},
@@ -183,6 +200,8 @@ func TestURLOutsideAProvidersAPIIsRejected(t *testing.T) {
 		"https://api.fireworks.ai/inference/v1/models",
 		"https://api.cloudflare.com/client/v4/accounts/a/ai/v1/models",
 		"https://api.cloudflare.com/client/v4/user/tokens",
+		"https://eu.api.openai.com/v1/realtime?model=m",
+		"https://eu.api.openai.com/v1/real%74ime?model=m",
 		// Not under the base URL.
 		"https://api.groq.com/v1/chat/completions",
 		"https://openrouter.ai/api/v2/x",
@@ -259,6 +278,7 @@ func TestCredentialIsSentWhereTheGatewayReadsIt(t *testing.T) {
 	const (
 		azureChat     = "https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01"
 		azureModels   = "https://res.openai.azure.com/openai/models?api-version=2024-06-01" // passed through by the gateway
+		azureAIChat   = "https://res.services.ai.azure.com/models/chat/completions?api-version=2024-05-01-preview"
 		anthropicChat = "https://api.anthropic.com/v1/messages"
 		geminiChat    = "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"
 		entraToken    = "X-Portkey-Azure-Ad-Token"
@@ -306,6 +326,8 @@ func TestCredentialIsSentWhereTheGatewayReadsIt(t *testing.T) {
 			"Azure key for another provider", azureChat, portkey.Headers{Provider: "openai"},
 			headers{"Api-Key": "k"}, headers{"Api-Key": "k"},
 		},
+		{"Azure AI key", azureAIChat, unset, headers{"Api-Key": "k"}, headers{"Authorization": "Bearer k"}},
+		{"Azure AI, Entra token", azureAIChat, unset, headers{"Authorization": "Bearer t"}, headers{entraToken: "t"}},
 		{"Anthropic key", anthropicChat, unset, headers{"X-Api-Key": "k"}, headers{"X-Api-Key": "k"}},
 		{"Anthropic key and a virtual key", anthropicChat, virtualKey, headers{"X-Api-Key": "k"}, headers{}},
 		{"Gemini key", geminiChat, unset, headers{"X-Goog-Api-Key": "k"}, headers{"X-Goog-Api-Key": "k"}},
