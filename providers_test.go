@@ -420,19 +420,85 @@ func TestKeyInTheQueryIsOmittedIfPortkeyHasOne(t *testing.T) {
 func TestRedirectWithinTheGatewayKeepsImpliedHeaders(t *testing.T) {
 	t.Parallel()
 	var s *server
+	elsewhere := func() string { return s.URL + "/v1/elsewhere" }
 	s = newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
-		"/v1/chat/completions": func() string { return s.URL + "/v1/elsewhere" },
+		"/v1/chat/completions": elsewhere, "/v1/v1/projects/p": elsewhere, "/v1/model/m/converse": elsewhere,
 	}))
-	const url = "https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01"
-	req := newRequest(t, t.Context(), "POST", url, "{}")
-	req.Header.Set("Authorization", "Bearer t")
-	do(t, newClient(t, s, portkey.Options{}), req)
-	all := s.all()
-	if len(all) != 2 || all[1].uri != "/v1/elsewhere" {
-		t.Fatalf("got %v, want two requests, the second for /v1/elsewhere", all)
+	for _, url := range []string{
+		"https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01",
+		"https://res.services.ai.azure.com/models/chat/completions",
+		"https://eu.api.openai.com/v1/chat/completions",
+		"https://aiplatform.googleapis.com/v1/projects/p",
+		"https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/converse",
+	} {
+		t.Run(url, func(t *testing.T) {
+			before := len(s.all())
+			req := newRequest(t, t.Context(), "POST", url, "{}")
+			req.Header.Set("Authorization", "Bearer t")
+			do(t, newClient(t, s, portkey.Options{}), req)
+			all := s.all()[before:]
+			if len(all) != 2 || all[1].uri != "/v1/elsewhere" {
+				t.Fatalf("got %v, want two requests, the second for /v1/elsewhere", all)
+			}
+			if got, want := all[1].portkeyHeaders(), all[0].portkeyHeaders(); !reflect.DeepEqual(got, want) {
+				t.Errorf("got %v after the redirect, want %v", got, want)
+			}
+		})
 	}
-	if got, want := all[1].portkeyHeaders(), all[0].portkeyHeaders(); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v after the redirect, want %v", got, want)
+}
+
+// An AWS SDK signs its requests, or sends a Bedrock API key.
+func TestBedrockCredential(t *testing.T) {
+	t.Parallel()
+	type headers = map[string]string
+	const (
+		signature = "AWS4-HMAC-SHA256 Credential=AKID/20260131/eu-west-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date, Signature=0a1b"
+		authType  = "X-Portkey-Aws-Auth-Type"
+	)
+	signed := headers{"Authorization": signature, "X-Amz-Content-Sha256": "hash", "X-Amz-Date": "20260131T000000Z", "X-Amz-Security-Token": "token"}
+	apiKey := headers{"Authorization": "Bearer key"}
+	forward := []string{"authorization"}
+	saved := portkey.Headers{Provider: "@bedrock"}
+	s := newServer(t, nil)
+	for _, tt := range []struct {
+		name             string
+		options, context portkey.Headers
+		send, want       headers
+	}{
+		{name: "signature", send: signed, want: signed},
+		{name: "API key", send: apiKey, want: headers{"Authorization": "Bearer key", authType: "apiKey"}},
+		{name: "API key in Options", options: portkey.Headers{Authorization: "Bearer o"}, want: headers{"Authorization": "Bearer o", authType: "apiKey"}},
+		{
+			name: "API key, another AuthType", options: portkey.Headers{AWS: portkey.AWS{AuthType: "serviceRole"}},
+			send: apiKey, want: headers{"Authorization": "Bearer key", authType: "serviceRole"},
+		},
+		{name: "signature, saved provider", context: saved, send: signed, want: headers{}},
+		{name: "signature, virtual key", context: portkey.Headers{VirtualKey: "vk"}, send: signed, want: headers{}},
+		{name: "API key, saved provider", context: saved, send: apiKey, want: headers{}},
+		{
+			name: "signature, replaced by the context", context: portkey.Headers{Authorization: "Bearer tenant"},
+			send: signed, want: headers{"Authorization": "Bearer tenant", authType: "apiKey"},
+		},
+		{name: "signature, forwarded", context: portkey.Headers{Provider: "@bedrock", ForwardHeaders: forward}, send: signed, want: signed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newClient(t, s, portkey.Options{NewTraceID: noTrace, Headers: tt.options})
+			const url = "https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/converse"
+			req := newRequest(t, portkey.WithHeaders(t.Context(), tt.context), "POST", url, "{}")
+			for key, value := range tt.send {
+				req.Header.Set(key, value)
+			}
+			do(t, c, req)
+			got := headers{}
+			for _, key := range []string{"Authorization", "X-Amz-Content-Sha256", "X-Amz-Date", "X-Amz-Security-Token", authType} {
+				if values, ok := s.last(t).header[key]; ok {
+					got[key] = strings.Join(values, " | ")
+				}
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
 	}
 }
 

@@ -2,7 +2,9 @@ package interop
 
 import (
 	"context"
+	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"regexp"
@@ -237,6 +239,74 @@ func TestGatewayCallsWhatTheClientAskedFor(t *testing.T) {
 			for _, endpoint := range c.same {
 				method, path, _ := strings.Cut(endpoint, " ")
 				check(t, endpoint, gatewayCalls(t, client, method, c.base+path), method+" "+c.base+path)
+			}
+		})
+	}
+}
+
+// What the gateway sends on endpoints that it proxies: the credential that the client sent, and no other.
+func TestCredentialsOfClouds(t *testing.T) {
+	t.Parallel()
+	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		bedrock   = "https://bedrock-runtime.eu-west-1.amazonaws.com/model/amazon.nova-lite-v1%3A0/converse"
+		signature = "AWS4-HMAC-SHA256 Credential=AKID/20260131/eu-west-1/bedrock/aws4_request, SignedHeaders=content-length;content-type;host;x-amz-date;x-amz-security-token, Signature=0a1b"
+		body      = `{"messages":[{"role":"user","content":[{"text":"\"<é&日本>\"\n😀"}]}],"inferenceConfig":{"maxTokens":5,"temperature":0.5}}`
+	)
+	type headers = map[string]string
+	for _, tt := range []struct {
+		name, url  string
+		send, want headers
+	}{
+		{
+			"Bedrock, signed", bedrock,
+			headers{"authorization": signature, "x-amz-date": "20260131T000000Z", "x-amz-security-token": "token"},
+			headers{"authorization": signature, "x-amz-date": "20260131T000000Z", "x-amz-security-token": "token"},
+		},
+		{"Bedrock, API key", bedrock, headers{"authorization": "Bearer key"}, headers{"authorization": "Bearer key"}},
+		{"Vertex AI, token", "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google/models/m:generateContent",
+			headers{"authorization": "Bearer token"}, headers{"authorization": "Bearer token"}},
+		{"Vertex AI, API key", "https://aiplatform.googleapis.com/v1beta1/publishers/google/models/m:generateContent",
+			headers{"x-goog-api-key": "key"}, headers{"x-goog-api-key": "key"}},
+		{"Vertex AI, API key in the query", "https://aiplatform.googleapis.com/v1/publishers/google/models/m:generateContent?key=key", nil, headers{}},
+		{"Azure, API key", "https://res.services.ai.azure.com/openai/v1/chat/completions", headers{"api-key": "key"}, headers{"api-key": "key"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(bounded(t), "POST", tt.url, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/json")
+			for key, value := range tt.send {
+				req.Header.Set(key, value)
+			}
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			var sent struct {
+				Message string
+				Headers headers
+				Body    string
+			}
+			if err := json.NewDecoder(resp.Body).Decode(&sent); err != nil {
+				t.Fatal(err)
+			}
+			check(t, "request", sent.Message, "loopback: not called: POST "+tt.url)
+			check(t, "Content-Type", sent.Headers["content-type"], "application/json")
+			check(t, "body", sent.Body, body)
+			got := headers{}
+			for _, key := range []string{"authorization", "x-amz-date", "x-amz-security-token", "api-key", "x-api-key", "x-goog-api-key"} {
+				if value, ok := sent.Headers[key]; ok {
+					got[key] = value
+				}
+			}
+			if !maps.Equal(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
 	}
