@@ -361,10 +361,10 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-var name = regexp.MustCompile(`{([^}]*)}`)
+var namePattern = regexp.MustCompile(`{([^}]*)}`)
 
 // fill replaces each {name} in text by value.
-func fill(text, value string) string { return name.ReplaceAllLiteralString(text, value) }
+func fill(text, value string) string { return namePattern.ReplaceAllLiteralString(text, value) }
 
 // Each row must be found by its own URL, and not be hidden by another row.
 func TestEveryRowIsFound(t *testing.T) {
@@ -381,7 +381,7 @@ func TestEveryRowIsFound(t *testing.T) {
 			}
 			text := fill(r.url, "value-1")
 			headers := make(map[string]string)
-			for _, m := range name.FindAllStringSubmatch(r.url, -1) {
+			for _, m := range namePattern.FindAllStringSubmatch(r.url, -1) {
 				headers[http.CanonicalHeaderKey("x-portkey-"+m[1])] = "value-1"
 			}
 			if r.base != "" {
