@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -351,13 +352,15 @@ func (b *headerBuilder) addImplied(implied providers.Implied, context *headerSet
 	config, provider := b.get(keyConfig), b.get(keyProvider)
 	configDecides := config != "" && (b.portkeyHasCredential || !isJSON(config))
 	slug, isSaved := b.savedProvider(implied)
+	onlyRegion := false
 	switch {
 	case isSaved && provider == "":
 		b.useSavedProvider(context)
-		if !configDecides {
-			b.setNonEmpty(keyProvider, slug)
+		if configDecides {
+			return
 		}
-		return
+		b.setNonEmpty(keyProvider, slug)
+		onlyRegion = true // the data must stay there
 	case configDecides || provider != "" && provider != implied.Provider:
 		return
 	case provider == "":
@@ -367,6 +370,9 @@ func (b *headerBuilder) addImplied(implied providers.Implied, context *headerSet
 		}
 	}
 	for _, h := range implied.Headers {
+		if onlyRegion && !strings.HasSuffix(h.Key, "-Region") {
+			continue
+		}
 		// A value from the query may be invalid. It can be omitted: the query is also sent.
 		if !b.has(h.Key) && checkValue(h.Value) == nil {
 			b.setNonEmpty(h.Key, h.Value)
@@ -418,6 +424,9 @@ func (b *headerBuilder) addCredentials(r *route, override string) error {
 	b.configuredCredential = override != ""
 	if override != "" {
 		replaceCredential(&client, override, provider, r)
+	}
+	if override != "" || b.portkeyHasCredential && !b.forwards(keyAuthorization) {
+		b.removeSignature(cmp.Or(r.implied.Provider, provider))
 	}
 	if b.portkeyHasCredential {
 		for i, key := range credentialKeys {
@@ -474,19 +483,36 @@ func hasQueryKey(r *route, provider string) bool {
 	})
 }
 
+// removeSignature removes the headers of a signature whose Authorization is not sent. The
+// gateway would replace those of its own signature by them.
+func (b *headerBuilder) removeSignature(provider string) {
+	special, _ := providers.Find(provider)
+	if special.Signature[0] == "" {
+		return
+	}
+	maps.DeleteFunc(b.header, func(key string, _ []string) bool {
+		return slices.Contains(special.Signature[:], http.CanonicalHeaderKey(key))
+	})
+}
+
 // forwards reports whether ForwardHeaders names the header.
 func (b *headerBuilder) forwards(key string) bool { return listContains(b.get(keyForward), key) }
 
 // moveCredential moves a credential from the header in which the provider's clients
 // send it to the one in which the gateway reads it: an API key to Authorization, an
 // OAuth token from Authorization to the provider's TokenHeader, if it is fromClient.
+// It adds the header that the gateway needs beside Authorization: Bearer.
 func (b *headerBuilder) moveCredential(values *credentials, fromClient bool, provider string, r *route) error {
 	special, _ := providers.Find(provider)
+	authorization := &values[credentialIndex(keyAuthorization)]
+	token, isBearer := strings.CutPrefix(*authorization, "Bearer ")
+	if with := special.WithBearer; isBearer && r.implied.Provider == provider && !b.has(with.Key) {
+		b.setNonEmpty(with.Key, with.Value)
+	}
 	if special.KeyHeader == "" || !providers.ReadsCredential(r.endpoint) {
 		return nil
 	}
-	key, authorization := &values[credentialIndex(special.KeyHeader)], &values[credentialIndex(keyAuthorization)]
-	token, isBearer := strings.CutPrefix(*authorization, "Bearer ")
+	key := &values[credentialIndex(special.KeyHeader)]
 	switch {
 	case *key != "":
 		if err := checkValue(*key); err != nil {

@@ -119,6 +119,23 @@ func TestProviderURLImpliesHeaders(t *testing.T) {
 			"/v1/embeddings", http.Header{"X-Portkey-Provider": {"fireworks-ai"}},
 		},
 		{
+			"https://res.services.ai.azure.com/models/chat/completions" + version, "/v1/chat/completions" + version,
+			http.Header{"X-Portkey-Provider": {"azure-ai"}, "X-Portkey-Azure-Resource-Name": {"res"},
+				"X-Portkey-Azure-Foundry-Url": {"https://res.services.ai.azure.com/models"}, "X-Portkey-Azure-Api-Version": {"2024-06-01"}},
+		},
+		{
+			"https://eu.api.openai.com/v1/responses", "/v1/responses",
+			http.Header{"X-Portkey-Provider": {"openai"}, "X-Portkey-Custom-Host": {"https://eu.api.openai.com/v1"}},
+		},
+		{
+			"https://aiplatform.googleapis.com/v1/projects/p:predict?a=b", "/v1/v1/projects/p:predict?a=b",
+			http.Header{"X-Portkey-Provider": {"vertex-ai"}, "X-Portkey-Vertex-Region": {"global"}},
+		},
+		{
+			"https://bedrock-runtime.eu-west-1.amazonaws.com/model/a%3Ab/converse", "/v1/model/a%3Ab/converse",
+			http.Header{"X-Portkey-Provider": {"bedrock"}, "X-Portkey-Aws-Region": {"eu-west-1"}},
+		},
+		{
 			"https://api.fireworks.ai/v1/accounts/acme/models", "/v1/models",
 			http.Header{"X-Portkey-Provider": {"fireworks-ai"}, "X-Portkey-Fireworks-Account-Id": {"acme"}},
 		},
@@ -183,6 +200,8 @@ func TestURLOutsideAProvidersAPIIsRejected(t *testing.T) {
 		"https://api.fireworks.ai/inference/v1/models",
 		"https://api.cloudflare.com/client/v4/accounts/a/ai/v1/models",
 		"https://api.cloudflare.com/client/v4/user/tokens",
+		"https://eu.api.openai.com/v1/realtime?model=m",
+		"https://eu.api.openai.com/v1/real%74ime?model=m",
 		// Not under the base URL.
 		"https://api.groq.com/v1/chat/completions",
 		"https://openrouter.ai/api/v2/x",
@@ -259,6 +278,7 @@ func TestCredentialIsSentWhereTheGatewayReadsIt(t *testing.T) {
 	const (
 		azureChat     = "https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01"
 		azureModels   = "https://res.openai.azure.com/openai/models?api-version=2024-06-01" // passed through by the gateway
+		azureAIChat   = "https://res.services.ai.azure.com/models/chat/completions?api-version=2024-05-01-preview"
 		anthropicChat = "https://api.anthropic.com/v1/messages"
 		geminiChat    = "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"
 		entraToken    = "X-Portkey-Azure-Ad-Token"
@@ -306,6 +326,8 @@ func TestCredentialIsSentWhereTheGatewayReadsIt(t *testing.T) {
 			"Azure key for another provider", azureChat, portkey.Headers{Provider: "openai"},
 			headers{"Api-Key": "k"}, headers{"Api-Key": "k"},
 		},
+		{"Azure AI key", azureAIChat, unset, headers{"Api-Key": "k"}, headers{"Authorization": "Bearer k"}},
+		{"Azure AI, Entra token", azureAIChat, unset, headers{"Authorization": "Bearer t"}, headers{entraToken: "t"}},
 		{"Anthropic key", anthropicChat, unset, headers{"X-Api-Key": "k"}, headers{"X-Api-Key": "k"}},
 		{"Anthropic key and a virtual key", anthropicChat, virtualKey, headers{"X-Api-Key": "k"}, headers{}},
 		{"Gemini key", geminiChat, unset, headers{"X-Goog-Api-Key": "k"}, headers{"X-Goog-Api-Key": "k"}},
@@ -398,19 +420,85 @@ func TestKeyInTheQueryIsOmittedIfPortkeyHasOne(t *testing.T) {
 func TestRedirectWithinTheGatewayKeepsImpliedHeaders(t *testing.T) {
 	t.Parallel()
 	var s *server
+	elsewhere := func() string { return s.URL + "/v1/elsewhere" }
 	s = newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
-		"/v1/chat/completions": func() string { return s.URL + "/v1/elsewhere" },
+		"/v1/chat/completions": elsewhere, "/v1/v1/projects/p": elsewhere, "/v1/model/m/converse": elsewhere,
 	}))
-	const url = "https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01"
-	req := newRequest(t, t.Context(), "POST", url, "{}")
-	req.Header.Set("Authorization", "Bearer t")
-	do(t, newClient(t, s, portkey.Options{}), req)
-	all := s.all()
-	if len(all) != 2 || all[1].uri != "/v1/elsewhere" {
-		t.Fatalf("got %v, want two requests, the second for /v1/elsewhere", all)
+	for _, url := range []string{
+		"https://res.openai.azure.com/openai/deployments/dep/chat/completions?api-version=2024-06-01",
+		"https://res.services.ai.azure.com/models/chat/completions",
+		"https://eu.api.openai.com/v1/chat/completions",
+		"https://aiplatform.googleapis.com/v1/projects/p",
+		"https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/converse",
+	} {
+		t.Run(url, func(t *testing.T) {
+			before := len(s.all())
+			req := newRequest(t, t.Context(), "POST", url, "{}")
+			req.Header.Set("Authorization", "Bearer t")
+			do(t, newClient(t, s, portkey.Options{}), req)
+			all := s.all()[before:]
+			if len(all) != 2 || all[1].uri != "/v1/elsewhere" {
+				t.Fatalf("got %v, want two requests, the second for /v1/elsewhere", all)
+			}
+			if got, want := all[1].portkeyHeaders(), all[0].portkeyHeaders(); !reflect.DeepEqual(got, want) {
+				t.Errorf("got %v after the redirect, want %v", got, want)
+			}
+		})
 	}
-	if got, want := all[1].portkeyHeaders(), all[0].portkeyHeaders(); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v after the redirect, want %v", got, want)
+}
+
+// An AWS SDK signs its requests, or sends a Bedrock API key.
+func TestBedrockCredential(t *testing.T) {
+	t.Parallel()
+	type headers = map[string]string
+	const (
+		signature = "AWS4-HMAC-SHA256 Credential=AKID/20260131/eu-west-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date, Signature=0a1b"
+		authType  = "X-Portkey-Aws-Auth-Type"
+	)
+	signed := headers{"Authorization": signature, "X-Amz-Content-Sha256": "hash", "X-Amz-Date": "20260131T000000Z", "X-Amz-Security-Token": "token"}
+	apiKey := headers{"Authorization": "Bearer key"}
+	forward := []string{"authorization"}
+	saved := portkey.Headers{Provider: "@bedrock"}
+	s := newServer(t, nil)
+	for _, tt := range []struct {
+		name             string
+		options, context portkey.Headers
+		send, want       headers
+	}{
+		{name: "signature", send: signed, want: signed},
+		{name: "API key", send: apiKey, want: headers{"Authorization": "Bearer key", authType: "apiKey"}},
+		{name: "API key in Options", options: portkey.Headers{Authorization: "Bearer o"}, want: headers{"Authorization": "Bearer o", authType: "apiKey"}},
+		{
+			name: "API key, another AuthType", options: portkey.Headers{AWS: portkey.AWS{AuthType: "serviceRole"}},
+			send: apiKey, want: headers{"Authorization": "Bearer key", authType: "serviceRole"},
+		},
+		{name: "signature, saved provider", context: saved, send: signed, want: headers{}},
+		{name: "signature, virtual key", context: portkey.Headers{VirtualKey: "vk"}, send: signed, want: headers{}},
+		{name: "API key, saved provider", context: saved, send: apiKey, want: headers{}},
+		{
+			name: "signature, replaced by the context", context: portkey.Headers{Authorization: "Bearer tenant"},
+			send: signed, want: headers{"Authorization": "Bearer tenant", authType: "apiKey"},
+		},
+		{name: "signature, forwarded", context: portkey.Headers{Provider: "@bedrock", ForwardHeaders: forward}, send: signed, want: signed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newClient(t, s, portkey.Options{NewTraceID: noTrace, Headers: tt.options})
+			const url = "https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/converse"
+			req := newRequest(t, portkey.WithHeaders(t.Context(), tt.context), "POST", url, "{}")
+			for key, value := range tt.send {
+				req.Header.Set(key, value)
+			}
+			do(t, c, req)
+			got := headers{}
+			for _, key := range []string{"Authorization", "X-Amz-Content-Sha256", "X-Amz-Date", "X-Amz-Security-Token", authType} {
+				if values, ok := s.last(t).header[key]; ok {
+					got[key] = strings.Join(values, " | ")
+				}
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
 	}
 }
 
@@ -665,6 +753,7 @@ func TestProviderSlugReplacesTheProviderOfTheURL(t *testing.T) {
 	type headers = map[string]string
 	slugs := map[string]string{
 		"openai": "@openai-prod", "anthropic": "", "azure-openai": "@azure", "google": "@gemini", "cohere": "@cohere", "groq": "@groq",
+		"bedrock": "@bedrock", "vertex-ai": "",
 	}
 	opts := portkey.Options{ProviderSlugs: slugs, Upstreams: []portkey.Upstream{
 		{BaseURL: "https://eu.llm.example.com/v1", Provider: "openai"},
@@ -688,6 +777,10 @@ func TestProviderSlugReplacesTheProviderOfTheURL(t *testing.T) {
 			headers{"X-Portkey-Provider": "@azure"}, "/v1/chat/completions?api-version=2024-10-21"},
 		{"Azure, Entra token", azure + "/chat/completions", portkey.Headers{}, headers{"Authorization": "Bearer own"}, headers{"X-Portkey-Provider": "@azure"}, "/v1/chat/completions"},
 		{"key in the query", gemini + "?alt=sse&key=own", portkey.Headers{}, nil, headers{"X-Portkey-Provider": "@gemini"}, "/v1/v1beta/models/m:generateContent?alt=sse"},
+		{"region", "https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/converse", portkey.Headers{}, headers{"Authorization": "AWS4-HMAC-SHA256 x"},
+			headers{"X-Portkey-Provider": "@bedrock", "X-Portkey-Aws-Region": "eu-west-1"}, "/v1/model/m/converse"},
+		{"region, no provider", "https://europe-west4-aiplatform.googleapis.com/v1/x", portkey.Headers{}, headers{"Authorization": "Bearer own"},
+			headers{"X-Portkey-Vertex-Region": "europe-west4"}, "/v1/v1/x"},
 		{"provider without a slug", "https://api.mistral.ai/v1/models", portkey.Headers{}, headers{"Authorization": "Bearer own"},
 			headers{"Authorization": "Bearer own", "X-Portkey-Provider": "mistral-ai"}, "/v1/models"},
 		{"known base URL with a custom host", "https://api.cohere.com/v2/chat", portkey.Headers{}, headers{"Authorization": "Bearer own"},

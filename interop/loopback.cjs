@@ -2,6 +2,7 @@
 // this machine and under the control of the test that started it.
 'use strict';
 const net = require('node:net');
+const tls = require('node:tls');
 
 // The gateway listens on all interfaces and has no option for that. With port 0
 // the system chooses a free one, so the test is told which it was; on stderr,
@@ -14,14 +15,21 @@ net.Server.prototype.listen = function (...args) {
   return listen.call(this, { port, host: '127.0.0.1' }, callback);
 };
 
-// A provider elsewhere is never called. The answer in its place says what would
-// have been, which shows a test the URL that the gateway made up.
+// A provider elsewhere is never called. The answer in its place shows a test the
+// request that the gateway would have sent.
 const fetch = globalThis.fetch;
 globalThis.fetch = async (input, init) => {
   const url = new URL(input.url ?? input);
   if (url.hostname === '127.0.0.1') return fetch(input, init);
-  const message = `loopback: not called: ${init?.method ?? 'GET'} ${url}`;
-  return Response.json({ message, error: { message, type: 'loopback', code: 421 } }, { status: 421 });
+  const { method = 'GET', headers, body } = init ?? {};
+  const message = `loopback: not called: ${method} ${url}`;
+  const error = { message, type: 'loopback', code: 421 };
+  return Response.json({ message, error, headers, body }, { status: 421 });
+};
+
+// A WebSocket to a provider does not use fetch.
+tls.connect = ({ host }) => {
+  throw new Error(`loopback: not connected: ${host}`);
 };
 
 // The test holds our stdin. However it ends, that closes, and so do we.

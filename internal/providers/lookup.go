@@ -3,6 +3,7 @@ package providers
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -26,8 +27,6 @@ type Implied struct {
 
 // A Header is a request header with a canonical key.
 type Header struct{ Key, Value string }
-
-const keyCustomHost = "X-Portkey-Custom-Host"
 
 // A Table matches the URLs of requests with the base URLs of the known providers, and
 // with those that are added. The zero Table has only the known ones. It is safe for
@@ -94,9 +93,12 @@ func (h *upstreamHost) find(path string) (e entry, rest string, ok bool) {
 // compileUpstream determines the custom host with which the gateway calls the URL that the
 // client asked for.
 func compileUpstream(u BaseURL) (entry, error) {
-	e := entry{provider: u.Provider, customHost: u.CustomHost}
+	e := entry{provider: u.Provider}
 	if !isASCII(u.URL.Host) {
 		return e, errors.New("has a host that is not ASCII: write it in Punycode")
+	}
+	if u.CustomHost != "" {
+		e.headers = []Header{{customHost, u.CustomHost}}
 	}
 	if u.Provider == "" || strings.HasPrefix(u.Provider, "@") {
 		return e, nil // the gateway decides what it calls
@@ -115,7 +117,7 @@ func compileUpstream(u BaseURL) (entry, error) {
 			e.suffix = r.suffix
 		}
 	}
-	if e.customHost != "" {
+	if u.CustomHost != "" {
 		return e, nil
 	}
 	if known && !fits {
@@ -125,7 +127,7 @@ func compileUpstream(u BaseURL) (entry, error) {
 		if _, err := ParseBaseURL(host); err != nil || len(host) > 2048 || !isASCII(host) {
 			return e, errors.New("cannot be sent as a custom host: write it in ASCII, or set CustomHost")
 		}
-		e.customHost = host
+		e.headers = []Header{{customHost, host}}
 	}
 	return e, nil
 }
@@ -142,7 +144,7 @@ func isASCII(s string) bool {
 // isDefault reports whether the gateway calls a provider at base by default.
 func isDefault(provider, base string) bool {
 	return slices.ContainsFunc(rows, func(r row) bool {
-		return r.provider == provider && !r.customHost && strings.TrimSuffix(r.url, r.suffix) == base
+		return r.provider == provider && r.base == "" && r.implies.Key == "" && strings.TrimSuffix(r.url, r.suffix) == base
 	})
 }
 
@@ -156,14 +158,15 @@ func (t *Table) Lookup(u *url.URL) (endpoint string, implied Implied, ok bool) {
 	host, path := Host(u.Scheme, u.Host), u.EscapedPath()
 	if upstream, ok := t.upstreams[hostKey{u.Scheme, host}]; ok {
 		if e, rest, ok := upstream.find(path); ok {
-			endpoint, implied = e.imply(rest, Implied{})
+			return e.imply(rest, Implied{})
+		}
+	}
+	for e, value := range known.rowsOf(host) {
+		if endpoint, implied, ok = e.match(u, path, value); ok {
 			return endpoint, implied, true
 		}
 	}
-	if endpoint, implied, ok = match(known[host], u, host, path); ok {
-		return endpoint, implied, true
-	}
-	return match(known[domain(host)], u, host, path)
+	return "", Implied{}, false
 }
 
 // hasDotSegment reports whether a path has a segment "." or "..", which could lead out
@@ -188,11 +191,10 @@ func (t *Table) HasHost(host string) bool {
 	if _, ok := t.dialed[DialedHost(host)]; ok || isAmbiguous(name) {
 		return true
 	}
-	matches := func(e entry) bool {
-		rest, ok := e.host.match(name, new(Implied))
-		return ok && rest == ""
+	for range known.rowsOf(name) {
+		return true
 	}
-	return slices.ContainsFunc(known[name], matches) || slices.ContainsFunc(known[domain(name)], matches)
+	return false
 }
 
 // MayContain reports whether u may be part of a provider's API, by any scheme or
@@ -212,12 +214,16 @@ func (t *Table) MayContain(u *url.URL) bool {
 	if _, _, ok := upstream.find(path); ok {
 		return true
 	}
-	contains := func(e entry) bool {
-		rest, ok := e.path.match(path, new(Implied)) // the paths of the table are in lower case
-		return ok && isBelow(rest)
+	if isLogin(path) {
+		return false
 	}
-	return !isLogin(path) &&
-		(slices.ContainsFunc(known[name], contains) || slices.ContainsFunc(known[domain(name)], contains))
+	for e := range known.rowsOf(name) {
+		rest, ok := e.path.match(path, new(Implied)) // the paths of the table are in lower case
+		if ok && isBelow(rest) {
+			return true
+		}
+	}
+	return false
 }
 
 func hostname(host string) string { return (&url.URL{Host: host}).Hostname() }
@@ -302,16 +308,66 @@ func ReadsCredential(endpoint string) bool {
 // An entry is a row of the table or a BaseURL, compiled for matching.
 type entry struct {
 	scheme         string
-	host, path     pattern
+	hostName       hostName
+	path           pattern
 	provider       string
 	suffix         string
-	customHost     string // "": the gateway's default
+	headers        []Header // that it implies besides those of its names, which their values may contain
 	translatedOnly bool
 	special        *Special
 }
 
+// An index finds the rows of a host. Its cost does not depend on the number of rows.
+type index struct {
+	rows   map[hostParts][]*entry // in each group, the longest path comes first
+	labels int                    // the number of labels, from the first one, that may contain a name
+}
+
+// hostParts is a host without the label that contains a name: "bedrock-runtime." and
+// ".amazonaws.com" of bedrock-runtime.{aws-region}.amazonaws.com. If no label does,
+// before is the whole host.
+type hostParts struct{ before, after string }
+
+// A hostName is the {name} that is a label of a host, or the start of one.
+type hostName struct {
+	key    string // of the header that the value implies; "": the host has no name
+	after  string // the rest of the label
+	except string // a value that is not matched
+}
+
+// value returns the value of the name in a label.
+func (n *hostName) value(label string) (value string, ok bool) {
+	value, ok = strings.CutSuffix(label, n.after)
+	return value, ok && isValue(value)
+}
+
+// rowsOf yields the rows with a host, which must be canonical, and the value of the name
+// in it.
+func (x *index) rowsOf(host string) iter.Seq2[*entry, string] {
+	return func(yield func(*entry, string) bool) {
+		for _, e := range x.rows[hostParts{host, ""}] {
+			if !yield(e, "") {
+				return
+			}
+		}
+		for start, i := 0, 0; i < x.labels && start < len(host); i++ {
+			n := strings.IndexByte(host[start:], '.')
+			if n < 0 {
+				return // no host is a name only
+			}
+			end := start + n
+			for _, e := range x.rows[hostParts{host[:start], host[end:]}] {
+				if value, ok := e.hostName.value(host[start:end]); ok && !yield(e, value) {
+					return
+				}
+			}
+			start = end + 1
+		}
+	}
+}
+
 var (
-	known       = byHost(compile(rows)) // all rows, grouped
+	known       = newIndex(rows)
 	specials    = make(map[string]Special)
 	impliedKeys []string
 	queryKeys   []string
@@ -329,67 +385,71 @@ func init() {
 				}
 			}
 		}
-		_, names := compilePattern(r.url, "")
-		impliedKeys = append(impliedKeys, names...)
+		impliedKeys = append(impliedKeys, r.base, r.implies.Key)
+		impliedKeys = append(impliedKeys, compilePattern(r.url).keys()...)
 	}
-	impliedKeys = append(impliedKeys, keyCustomHost)
-	slices.Sort(impliedKeys)
-	impliedKeys = slices.DeleteFunc(slices.Compact(impliedKeys), func(key string) bool { return key == "" })
+	impliedKeys = compactSorted(impliedKeys)
+	queryKeys = compactSorted(queryKeys)
 }
 
-func compile(rows []row) []entry {
-	compiled := make([]entry, len(rows))
-	for i, r := range rows {
-		scheme, rest, _ := strings.Cut(r.url, "://")
-		slash := strings.IndexByte(rest+"/", '/')
-		host, _ := compilePattern(rest[:slash], "./")
-		path, _ := compilePattern(rest[slash:], "/")
-		customHost := ""
-		if r.customHost {
-			customHost = strings.TrimSuffix(r.url, r.suffix)
-		}
-		compiled[i] = entry{scheme, host, path, r.provider, r.suffix, customHost, r.translatedOnly, r.special}
-	}
-	return compiled
+// compactSorted sorts keys and removes duplicates and "".
+func compactSorted(keys []string) []string {
+	slices.Sort(keys)
+	return slices.DeleteFunc(slices.Compact(keys), func(key string) bool { return key == "" })
 }
 
-// byHost groups entries by host, or by the part of the host after a {name}. In each
-// group the longest path comes first.
-func byHost(all []entry) map[string][]entry {
-	slices.SortStableFunc(all, func(a, b entry) int { return b.path.length() - a.path.length() })
-	groups := make(map[string][]entry)
-	for _, b := range all {
-		host := b.host.literal
-		if n := len(b.host.placeholders); n > 0 {
-			host = b.host.placeholders[n-1].literal
-		}
-		groups[host] = append(groups[host], b)
-	}
-	return groups
-}
-
-// domain returns the host without its first label: ".example.com" of "a.example.com".
-func domain(host string) string {
-	return host[max(0, strings.IndexByte(host, '.')):]
-}
-
-// match matches u, with its canonical host and its escaped path, with each base URL of
-// a group.
-func match(group []entry, u *url.URL, host, path string) (endpoint string, implied Implied, ok bool) {
-	for i := range group {
-		if endpoint, implied, ok = group[i].match(u, host, path); ok {
-			return endpoint, implied, true
+func newIndex(rows []row) *index {
+	x := &index{rows: make(map[hostParts][]*entry)}
+	for _, r := range rows {
+		e, host := compile(r)
+		x.rows[host] = append(x.rows[host], e)
+		if e.hostName.key != "" {
+			x.labels = max(x.labels, strings.Count(host.before, ".")+1)
 		}
 	}
-	return "", Implied{}, false
+	for _, group := range x.rows {
+		slices.SortStableFunc(group, func(a, b *entry) int { return b.path.length() - a.path.length() })
+	}
+	return x
 }
 
-func (e *entry) match(u *url.URL, host, path string) (endpoint string, implied Implied, ok bool) {
+func compile(r row) (e *entry, host hostParts) {
+	scheme, rest, _ := strings.Cut(r.url, "://")
+	slash := strings.IndexByte(rest+"/", '/')
+	e = &entry{
+		scheme: scheme, path: compilePattern(rest[slash:]), provider: r.provider, suffix: r.suffix,
+		translatedOnly: r.translatedOnly, special: r.special,
+	}
+	if r.implies.Key != "" {
+		e.headers = append(e.headers, r.implies)
+	}
+	if r.base != "" {
+		e.headers = append(e.headers, Header{r.base, strings.TrimSuffix(r.url, r.suffix)})
+	}
+	before, name, found := strings.Cut(rest[:slash], "{")
+	if !found {
+		return e, hostParts{before, ""}
+	}
+	name, after, _ := strings.Cut(name, "}")
+	end := strings.IndexByte(after, '.')
+	e.hostName = hostName{nameKey(name), after[:end], r.except}
+	return e, hostParts{before, after[end:]}
+}
+
+// nameKey returns the key of the header that a {name} implies.
+func nameKey(name string) string { return http.CanonicalHeaderKey("x-portkey-" + name) }
+
+// match matches u, whose host is the row's, with its escaped path and the value of the
+// name in its host.
+func (e *entry) match(u *url.URL, path, value string) (endpoint string, implied Implied, ok bool) {
 	if u.Scheme != e.scheme {
 		return "", implied, false
 	}
-	if rest, ok := e.host.match(host, &implied); !ok || rest != "" {
-		return "", implied, false
+	if value != "" {
+		if value == e.hostName.except {
+			return "", implied, false
+		}
+		implied.Headers = append(implied.Headers, Header{e.hostName.key, value})
 	}
 	rest, ok := e.path.match(path, &implied)
 	if !ok || !isBelow(rest) {
@@ -398,7 +458,9 @@ func (e *entry) match(u *url.URL, host, path string) (endpoint string, implied I
 	if !translatedEndpoints[rest] && (e.translatedOnly || isLogin(u.Path)) {
 		return "", implied, false
 	}
-	endpoint, implied = e.imply(rest, implied)
+	if endpoint, implied, ok = e.imply(rest, implied); !ok {
+		return "", implied, false
+	}
 	if s := e.special; s != nil && s.query != "" && ReadsCredential(endpoint) {
 		if value := u.Query().Get(s.query); value != "" && strings.Trim(value, valueChars) == "" {
 			implied.Headers = append(implied.Headers, Header{s.queryHeader, value})
@@ -408,17 +470,29 @@ func (e *entry) match(u *url.URL, host, path string) (endpoint string, implied I
 }
 
 // imply returns the endpoint at the gateway of a path below the base URL, and adds to
-// implied what the base URL implies.
-func (e *entry) imply(path string, implied Implied) (endpoint string, _ Implied) {
+// implied what the base URL implies. It reports false if the gateway would call another
+// host.
+func (e *entry) imply(path string, implied Implied) (endpoint string, _ Implied, ok bool) {
 	implied.Provider = e.provider
 	endpoint = path
 	if !translatedEndpoints[path] {
 		endpoint = expand(e.suffix, implied.Headers) + path
 	}
-	if e.customHost != "" {
-		implied.Headers = append(implied.Headers, Header{keyCustomHost, e.customHost})
+	for _, h := range e.headers {
+		if h.Key == customHost && isRealtime(path) {
+			return "", Implied{}, false
+		}
+		implied.Headers = append(implied.Headers, Header{h.Key, expand(h.Value, implied.Headers)})
 	}
-	return endpoint, implied
+	return endpoint, implied, true
+}
+
+// isRealtime reports whether an escaped path is the WebSocket of OpenAI's Realtime API.
+// For it, the gateway ignores a custom host and connects to the provider's default one:
+// see TestGatewayIgnoresTheCustomHostOfRealtime in interop/.
+func isRealtime(path string) bool {
+	unescaped, err := url.PathUnescape(path)
+	return err == nil && unescaped == "/realtime"
 }
 
 // isLogin reports whether path is an OAuth or discovery endpoint rather than part
@@ -434,8 +508,8 @@ func isLogin(path string) bool {
 	return false
 }
 
-// A pattern matches the start of a host or of an escaped path: a literal, then for
-// each placeholder a value and another literal.
+// A pattern matches the start of an escaped path: a literal, then for each placeholder a
+// value and another literal.
 type pattern struct {
 	literal      string
 	placeholders []placeholder
@@ -444,22 +518,25 @@ type pattern struct {
 // A placeholder is a {name}.
 type placeholder struct {
 	key     string // of the header that the value implies
-	end     string // the characters that end the value
 	literal string // follows the value
 }
 
-// compilePattern compiles text, in which a value ends at any character of end. It
-// also returns the keys of the headers that the placeholders imply.
-func compilePattern(text, end string) (p pattern, keys []string) {
+func compilePattern(text string) (p pattern) {
 	p.literal, text, _ = strings.Cut(text, "{")
 	for text != "" {
 		name, rest, _ := strings.Cut(text, "}")
-		key := http.CanonicalHeaderKey("x-portkey-" + name)
-		keys = append(keys, key)
 		rest, text, _ = strings.Cut(rest, "{")
-		p.placeholders = append(p.placeholders, placeholder{key, end, rest})
+		p.placeholders = append(p.placeholders, placeholder{nameKey(name), rest})
 	}
-	return p, keys
+	return p
+}
+
+// keys returns the keys of the headers that the placeholders imply.
+func (p pattern) keys() (keys []string) {
+	for _, ph := range p.placeholders {
+		keys = append(keys, ph.key)
+	}
+	return keys
 }
 
 // length returns the length of the pattern, in characters of the row.
@@ -471,10 +548,6 @@ func (p *pattern) length() int {
 	return n
 }
 
-// valueChars are the characters that a value may have: the gateway inserts it into a
-// URL without escaping it.
-const valueChars = "-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
 // match matches the start of text, adds the headers that the values imply to implied,
 // and returns the rest of text.
 func (p *pattern) match(text string, implied *Implied) (rest string, ok bool) {
@@ -482,20 +555,28 @@ func (p *pattern) match(text string, implied *Implied) (rest string, ok bool) {
 		return "", false
 	}
 	for _, ph := range p.placeholders {
-		end := strings.IndexAny(text, ph.end)
-		if end < 0 {
-			end = len(text)
+		value := text
+		if end := strings.IndexByte(text, '/'); end >= 0 {
+			value = text[:end]
 		}
-		value := text[:end]
-		if value == "" || value == "." || value == ".." || strings.Trim(value, valueChars) != "" {
+		if !isValue(value) {
 			return "", false
 		}
 		implied.Headers = append(implied.Headers, Header{ph.key, value})
-		if text, ok = strings.CutPrefix(text[end:], ph.literal); !ok {
+		if text, ok = strings.CutPrefix(text[len(value):], ph.literal); !ok {
 			return "", false
 		}
 	}
 	return text, true
+}
+
+// valueChars are the characters that a value may have: the gateway inserts it into a
+// URL without escaping it.
+const valueChars = "-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// isValue reports whether text can be the value of a name.
+func isValue(text string) bool {
+	return text != "" && text != "." && text != ".." && strings.Trim(text, valueChars) == ""
 }
 
 // expand replaces each {name} in text by the value of the header that it implies,
@@ -506,7 +587,6 @@ func expand(text string, headers []Header) string {
 		return text
 	}
 	name, rest, _ := strings.Cut(rest, "}")
-	key := http.CanonicalHeaderKey("x-portkey-" + name)
-	i := slices.IndexFunc(headers, func(h Header) bool { return h.Key == key })
+	i := slices.IndexFunc(headers, func(h Header) bool { return h.Key == nameKey(name) })
 	return literal + headers[i].Value + expand(rest, headers)
 }
