@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -333,6 +334,45 @@ func TestGatewayIgnoresTheCustomHostOfRealtime(t *testing.T) {
 
 // Two Upstreams of one provider and a known provider on one client do not influence
 // each other.
+// The gateway takes a part of these paths for a host. The Transport refuses them.
+func TestPathsThatMisleadTheGatewayAreRefused(t *testing.T) {
+	t.Parallel()
+	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ base, path, provider, calls string }{
+		{"https://res.openai.azure.com/openai", "/evil.example/.openai.azure.com/x", "azure-openai", "https://evil.example/.openai.azure.com/x"},
+		{"https://api.deepseek.com", "/proxy.evil.example/x", "deepseek", "https://api.deepseek.com.evil.example/x"},
+		{"https://api.deepseek.com", "/proxy:8443/x", "deepseek", "https://api.deepseek.com:8443/x"},
+	} {
+		t.Run(tt.path, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(bounded(t), http.MethodPost, gatewayURL(t)+tt.path, strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header = http.Header{
+				"Authorization": {"Bearer " + clientKey}, "Content-Type": {"application/json"},
+				"X-Portkey-Provider": {tt.provider}, "X-Portkey-Azure-Resource-Name": {"res"},
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if err != nil || !strings.Contains(string(body), "loopback: not called: POST "+tt.calls) {
+				t.Errorf("without the Transport: got %s and error %v, want a call of %s", body, err, tt.calls)
+			}
+			_, err = client.Post(tt.base+tt.path, "application/json", strings.NewReader("{}"))
+			var routeError *portkey.RouteError
+			if !errors.As(err, &routeError) {
+				t.Errorf("with the Transport: got %v, want a RouteError", err)
+			}
+		})
+	}
+}
+
 func TestGatewayCallsTheURLOfAnUpstream(t *testing.T) {
 	t.Parallel()
 	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t), Upstreams: []portkey.Upstream{
