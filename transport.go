@@ -68,10 +68,10 @@ type Options struct {
 	// with a default config.
 	//
 	// Either way, the client's credential is not sent, nor what the URL says about an
-	// account (Azure's resource, deployment and API version); a region is. A base URL with a custom
-	// host is not affected: the saved provider would be called at its own host, which may
-	// be in another region. To use a saved provider there, name the base URL in Upstreams.
-	// A provider in the context, in the header of a request or in Options.Headers takes
+	// account (Azure's resource, deployment and API version); a region is sent. A base URL
+	// with a custom host is not affected: the saved provider would be called at its own
+	// host, which may be in another region. To use a saved provider there, name the base URL
+	// in Upstreams. A provider in the context, on the request or in Options.Headers takes
 	// precedence.
 	ProviderSlugs map[string]string
 
