@@ -45,6 +45,13 @@ var configDifferences = map[string]struct {
 	"custom_host with a fragment":     {"Validate", "the endpoint's path is put behind it: nothing good comes of it"},
 	"custom_host with an escape":      {"Validate", "as everywhere in the library: what is escaped gets lost on the way"},
 	"custom_host too long":            {"Validate", "documented, and so refused by the hosted gateway"},
+	"target passthrough":              {"gateway", "hosted gateway only"},
+	"target default_params":           {"gateway", "hosted gateway only"},
+	"target drop_params":              {"gateway", "hosted gateway only"},
+	"target fetch_integrated_models":  {"gateway", "hosted gateway only"},
+	"guardrails of both kinds":        {"gateway", "the published schema allows them in one list"},
+	"service account with a number":   {"gateway", "the published schema allows any value"},
+	"hosted key of another type":      {"Validate", "the open-source gateway does not read the key"},
 	"part of a query that is none":    {"Validate", "it holds always, whatever it was to say"},
 	"name that is not text":           {"Validate", "no condition can name such a target"},
 	"virtual_key that is not text":    {"Validate", "the open-source gateway does not look at it"},
@@ -91,7 +98,6 @@ var configTemplates = []template{
 	{"vertex_project_id", "text", `{"vertex_project_id":%s}`},
 	{"vertex_region", "text", `{"vertex_region":%s}`},
 	{"vertex_service_account_json", "object", `{"vertex_service_account_json":%s}`},
-	{"vertex_service_account_json", "text", `{"vertex_service_account_json":{"type":%s}}`},
 	{"cache", "object", `{"cache":%s}`},
 	{"cache.mode", "text", `{"cache":{"mode":%s}}`},
 	{"cache.max_age", "number", `{"cache":{"mode":"simple","max_age":%s}}`},
@@ -102,11 +108,11 @@ var configTemplates = []template{
 	{"retry.use_retry_after_header", "flag", `{"retry":{"attempts":1,"use_retry_after_header":%s}}`},
 	{"input_guardrails", "list", `{"input_guardrails":%s}`},
 	{"input_guardrails", "text or object", `{"input_guardrails":[%s]}`},
-	{"input_guardrails", "text", `{"input_guardrails":["g1",%s]}`},
-	{"input_guardrails", "object", `{"input_guardrails":[{"id":"g1"},%s]}`},
+	{"input_guardrails[1]", "text or object", `{"input_guardrails":["g1",%s]}`},
+	{"input_guardrails[1]", "text or object", `{"input_guardrails":[{"id":"g1"},%s]}`},
 	{"output_guardrails", "list", `{"output_guardrails":%s}`},
-	{"output_guardrails", "text", `{"output_guardrails":["g1",%s]}`},
-	{"output_guardrails", "object", `{"output_guardrails":[{"id":"g1"},%s]}`},
+	{"output_guardrails[1]", "text or object", `{"output_guardrails":["g1",%s]}`},
+	{"output_guardrails[1]", "text or object", `{"output_guardrails":[{"id":"g1"},%s]}`},
 	{"before_request_hooks", "list", `{"before_request_hooks":%s}`},
 	{"before_request_hooks[0]", "object", `{"before_request_hooks":[%s]}`},
 	{"after_request_hooks", "list", `{"after_request_hooks":%s}`},
@@ -272,6 +278,23 @@ var configForms = []configCase{
 	{"target @provider", `{"provider":"@openai-prod","api_key":"k"}`, ""},
 	{"target @model", `{"override_params":{"model":"@openai-prod/gpt-4o"}}`, ""},
 	{"target custom_host", `{"provider":"openai","custom_host":"https://llm.example.com/v1"}`, ""},
+	{"target passthrough", `{"passthrough":true}`, ""},
+	{"target passthrough", `{"passthrough":true,"override_params":{"model":"m2"}}`, ""},
+	{"target default_params", `{"default_params":{"temperature":0.5}}`, ""},
+	{"target drop_params", `{"drop_params":["user"]}`, ""},
+	{"target fetch_integrated_models", `{"fetch_integrated_models":true,"targets":[` + someTarget + `]}`, ""},
+	{"guardrails of both kinds", `{"input_guardrails":["g1",{"id":"g2"}]}`, ""},
+	{"guardrails of both kinds", `{"output_guardrails":[{"default.contains":{"operator":"none","words":["zzz"]}},"g1"]}`, ""},
+	{"service account with a number", `{"vertex_service_account_json":{"type":"service_account","n":1}}`, ""},
+	{"hosted keys", `{"passthrough":false,"fetch_integrated_models":false,"default_params":{},"drop_params":["a.b[*].c"]}`, ""},
+	{"hosted keys", `{"strategy":{"mode":"loadbalance","sticky":{"enabled":true,"hash_fields":["metadata.u"],"ttl":60}},"targets":[` + someTarget + `]}`, ""},
+	{"hosted keys", `{"cb_config":{"failure_threshold":3,"failure_threshold_percentage":12.5,"cooldown_interval":30000}}`, ""},
+	{"hosted key of another type", `{"passthrough":"true"}`, "passthrough"},
+	{"hosted key of another type", `{"default_params":[]}`, "default_params"},
+	{"hosted key of another type", `{"drop_params":"a"}`, "drop_params"},
+	{"hosted key of another type", `{"cb_config":{"failure_threshold":"3"}}`, "cb_config.failure_threshold"},
+	{"hosted key of another type", `{"deployments":[{"deployment_id":"d","alias":"a"}]}`, "deployments[0].api_version"},
+	{"hosted key of another type", `{"strategy":{"mode":"loadbalance","sticky":{"ttl":"1h"}},"targets":[` + someTarget + `]}`, "strategy.sticky.ttl"},
 	{"target azure_endpoint_name", `{"provider":"azure-ai","azure_endpoint_name":"e"}`, ""},
 	{"target azure_deployment_name", `{"provider":"azure-ai","azure_deployment_name":"d"}`, ""},
 	{"unknown provider", `{"provider":"databricks"}`, ""},
@@ -539,6 +562,105 @@ func TestConfigObjectAndMetadataInAnyLanguage(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, "overridden parameter upstream", body.User, text)
+}
+
+func TestAzureNamesThatTheGatewayReads(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, path, version string // upstream
+		config              portkey.ConfigObject
+	}{
+		{"names of the schema", "/v1/deployments/dep/chat/completions", "2024-10-21", portkey.ConfigObject{
+			Provider: "azure-openai", APIKey: "k1", ResourceName: "res", DeploymentID: "dep", APIVersion: "2024-10-21",
+		}},
+		{"names of the headers", "/v1/deployments/undefined/chat/completions", "", portkey.ConfigObject{
+			Provider: "azure-openai", APIKey: "k1", AzureResourceName: "res", AzureDeploymentID: "dep", AzureAPIVersion: "2024-10-21",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := newUpstream(t, nil)
+			chat(t, bounded(t), rerouted(t, portkey.Headers{CustomHost: u.URL + "/v1", Config: tt.config}), "m1")
+			got := u.only(t)
+			check(t, "path", got.Path, tt.path)
+			check(t, "api-version", got.Query.Get("api-version"), tt.version)
+		})
+	}
+}
+
+func TestGatewayIgnoresDefaultAndDropParams(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	chat(t, bounded(t), rerouted(t, portkey.Headers{CustomHost: u.URL + "/v1", Config: portkey.ConfigObject{
+		Provider: "openai", APIKey: "k1",
+		DefaultParams: map[string]any{"user": "default"}, OverrideParams: map[string]any{"seed": 7}, DropParams: []string{"seed"},
+	}}), "m1")
+	var body map[string]any
+	if err := json.Unmarshal(u.only(t).Body, &body); err != nil {
+		t.Fatal(err)
+	}
+	check(t, "user", body["user"], nil)
+	check(t, "seed", body["seed"], any(7.0))
+}
+
+func TestGatewayHasNoCache(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	client := rerouted(t, portkey.Headers{CustomHost: u.URL + "/v1", Config: portkey.ConfigObject{
+		Provider: "openai", APIKey: "k1", Cache: &portkey.Cache{Mode: portkey.CacheSimple},
+	}})
+	for range 2 {
+		var info portkey.ResponseInfo
+		chat(t, portkey.WithResponseInfo(bounded(t), &info), client, "m1")
+		check(t, "cache status", info.CacheStatus, portkey.CacheDisabled)
+	}
+	check(t, "requests upstream", len(u.requests()), 2)
+}
+
+func TestHookResultsInStreamsNeedComplianceToBeOff(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	for _, tt := range []struct {
+		name           string
+		header, config *bool
+		stream, want   bool
+	}{
+		{"not set", nil, nil, true, false},
+		{"on", portkey.Ptr(true), nil, true, false},
+		{"off", portkey.Ptr(false), nil, true, true},
+		{"off in the config", portkey.Ptr(true), portkey.Ptr(false), true, true},
+		{"no stream", nil, nil, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			config := portkey.ConfigObject{
+				Provider: "openai", APIKey: "k1", StrictOpenAICompliance: tt.config,
+				InputGuardrails: []any{map[string]any{"default.contains": map[string]any{"operator": "none", "words": []string{"x"}}}},
+			}
+			client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t), Headers: portkey.Headers{
+				CustomHost: u.URL + "/v1", Config: config, StrictOpenAICompliance: tt.header,
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			req, err := http.NewRequestWithContext(bounded(t), http.MethodPost, "https://api.openai.com/v1/chat/completions",
+				strings.NewReader(fmt.Sprintf(`{"model":"m1","stream":%t,"messages":[{"role":"user","content":"hi"}]}`, tt.stream)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/json")
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, "status", resp.StatusCode, http.StatusOK)
+			check(t, "hook_results in the response", strings.Contains(string(body), "hook_results"), tt.want)
+		})
+	}
 }
 
 func TestValidateJudgesAsTheGatewayDoes(t *testing.T) {

@@ -110,6 +110,13 @@ var configKeys map[string]check
 
 func init() { // an initializer would refer to itself: targets are configs
 	statusCodes := listOf(checkNumber)
+	circuitBreaker := object(map[string]check{
+		"failure_threshold":            checkNumber,
+		"failure_threshold_percentage": checkNumber,
+		"minimum_requests":             checkNumber,
+		"cooldown_interval":            checkNumber,
+		"failure_status_codes":         statusCodes,
+	})
 	configKeys = map[string]check{
 		"strategy": object(map[string]check{
 			"mode":            oneOf("single", "loadbalance", "fallback", "conditional"),
@@ -119,8 +126,15 @@ func init() { // an initializer would refer to itself: targets are configs
 				"then":  checkString,
 			}, "query", "then")),
 			"default": checkString,
+			"sticky": object(map[string]check{
+				"enabled":     checkBool,
+				"hash_fields": listOf(checkString),
+				"ttl":         checkNumber,
+			}),
+			"cb_config": circuitBreaker,
 		}, "mode"),
-		"targets": listOf(checkTarget),
+		"targets":   listOf(checkTarget),
+		"cb_config": circuitBreaker,
 
 		"name":            checkString,
 		"provider":        checkProvider,
@@ -137,27 +151,50 @@ func init() { // an initializer would refer to itself: targets are configs
 			"max_age": checkNumber,
 		}, "mode"),
 		"retry": object(map[string]check{
-			"attempts":               checkNumber,
-			"on_status_codes":        statusCodes,
-			"use_retry_after_header": checkBool,
+			"attempts":                checkNumber,
+			"on_status_codes":         statusCodes,
+			"use_retry_after_header":  checkBool,
+			"use_retry_after_headers": checkBool,
 		}, "attempts"),
 		"strict_open_ai_compliance": checkBool,
-		"input_guardrails":          checkGuardrails,
-		"output_guardrails":         checkGuardrails,
+		"passthrough":               checkBool,
+		"fetch_integrated_models":   checkBool,
+		"override_params":           checkObject,
+		"default_params":            checkObject,
+		"drop_params":               listOf(checkString),
+		"input_guardrails":          listOf(checkGuardrail),
+		"output_guardrails":         listOf(checkGuardrail),
 		"before_request_hooks":      listOf(checkObject),
 		"after_request_hooks":       listOf(checkObject),
 
-		"openai_project":              checkString,
-		"openai_organization":         checkString,
-		"azure_model_name":            checkString,
-		"azure_auth_mode":             checkString,
-		"aws_access_key_id":           checkString,
-		"aws_secret_access_key":       checkString,
-		"aws_session_token":           checkString,
-		"aws_region":                  checkString,
-		"vertex_project_id":           checkString,
-		"vertex_region":               checkString,
-		"vertex_service_account_json": checkStringMap,
+		"openai_project":                     checkString,
+		"openai_organization":                checkString,
+		"resource_name":                      checkString,
+		"deployment_id":                      checkString,
+		"api_version":                        checkString,
+		"azure_resource_name":                checkString,
+		"azure_deployment_id":                checkString,
+		"azure_api_version":                  checkString,
+		"azure_model_name":                   checkString,
+		"azure_auth_mode":                    checkString,
+		"azure_endpoint_name":                checkString,
+		"azure_region":                       checkString,
+		"azure_deployment_name":              checkString,
+		"azure_deployment_type":              checkString,
+		"aws_access_key_id":                  checkString,
+		"aws_secret_access_key":              checkString,
+		"aws_session_token":                  checkString,
+		"aws_region":                         checkString,
+		"amzn_sagemaker_inference_component": checkString,
+		"vertex_project_id":                  checkString,
+		"vertex_region":                      checkString,
+		"vertex_service_account_json":        checkObject,
+		"deployments": listOf(object(map[string]check{
+			"deployment_id": checkString,
+			"alias":         checkString,
+			"api_version":   checkString,
+			"is_default":    checkBool,
+		}, "deployment_id", "alias", "api_version")),
 	}
 }
 
@@ -172,9 +209,9 @@ func checkTarget(c *checker, v any) {
 	isNested := len(c.path) > 0 // a whole config may leave the provider to x-portkey-provider
 	switch {
 	case !isComplete(config):
-		c.addFault("", "needs provider and api_key, strategy and targets, "+
-			"or one of virtual_key, cache, retry, request_timeout, hooks and guardrails")
-	case isNested && !hasStrategy && !truthy(config["provider"]) && !namesCredential(config):
+		c.addFault("", "needs provider and api_key, strategy and targets, or one of virtual_key, passthrough, "+
+			"cache, retry, request_timeout, default_params, hooks and guardrails")
+	case isNested && !hasStrategy && !truthy(config["provider"]) && !truthy(config["passthrough"]) && !namesCredential(config):
 		c.addFault("", "names no provider")
 	}
 	if config["provider"] == "vertex-ai" && !truthy(config["virtual_key"]) && (!truthy(config["vertex_region"]) ||
@@ -215,6 +252,7 @@ func isComplete(config map[string]any) bool {
 		provider == "azure-openai" && truthy(config["azure_auth_mode"]) ||
 		// Only the hosted gateway accepts these.
 		namesCredential(config) || strings.HasPrefix(provider, "@") || has("forward_headers") ||
+		has("passthrough") || has("default_params") || has("drop_params") || has("fetch_integrated_models") ||
 		has("provider", "custom_host") || has("provider", "azure_endpoint_name") || has("provider", "azure_deployment_name")
 }
 
@@ -291,28 +329,12 @@ func checkObject(c *checker, v any) {
 	c.require(ok, "must be an object")
 }
 
-func checkStringMap(c *checker, v any) {
-	object, ok := v.(map[string]any)
-	for _, value := range object {
-		_, isString := value.(string)
-		ok = ok && isString
-	}
-	c.require(ok, "must be an object whose values are strings")
-}
-
-// checkGuardrails accepts a list of IDs or a list of objects, but not a mixed one.
-func checkGuardrails(c *checker, v any) {
-	all, ok := v.([]any)
-	strings, objects := 0, 0
-	for _, e := range all {
-		switch e.(type) {
-		case string:
-			strings++
-		case map[string]any:
-			objects++
-		}
-	}
-	c.require(ok && (strings == len(all) || objects == len(all)), "must be a list of IDs or a list of objects")
+// checkGuardrail accepts the ID of a guardrail or an object. The hosted gateway allows
+// both in one list, the open-source one does not.
+func checkGuardrail(c *checker, v any) {
+	_, isID := v.(string)
+	_, isObject := v.(map[string]any)
+	c.require(isID || isObject, "must be an ID or an object")
 }
 
 // checkProvider checks only the form of a name: the hosted gateway knows more

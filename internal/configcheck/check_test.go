@@ -30,6 +30,14 @@ func TestValidConfigs(t *testing.T) {
 		`{"strategy":{"mode":"conditional","conditions":[{"query":{"$or":[{"metadata.a":"b"},{"params.n":{"$gt":1}}]},"then":"a"}],"default":"a"},` +
 			`"targets":[{"name":"a","strategy":{"mode":"fallback"},"targets":[{"virtual_key":"vk"}]}]}`,
 		`{"virtual_key":"vk","newer_key":{"a":[1]}}`,
+		`{"input_guardrails":["g-1",{"id":"g-2"}]}`,
+		`{"provider":"vertex-ai","vertex_region":"r","vertex_service_account_json":{"a":{"b":1}}}`,
+		`{"passthrough":true}`,
+		`{"default_params":{"top_p":0.9}}`,
+		`{"drop_params":["tools[*].function.strict"]}`,
+		`{"fetch_integrated_models":true,"targets":[{"provider":"@a"},{"provider":"@b"}]}`,
+		`{"strategy":{"mode":"loadbalance","sticky":{"enabled":true,"hash_fields":["metadata.u"],"ttl":60}},` +
+			`"targets":[{"passthrough":true},{"virtual_key":"vk"}]}`,
 	} {
 		t.Run(config, func(t *testing.T) {
 			if faults := Check(decode(t, config)); len(faults) > 0 {
@@ -50,14 +58,19 @@ func TestFaults(t *testing.T) {
 		{"types", `{"virtual_key":"vk","api_key":1,"weight":"1","strict_open_ai_compliance":"false","forward_headers":"a","cache":[]}`, []string{
 			"api_key must be a string", "cache must be an object", "forward_headers must be a list",
 			"strict_open_ai_compliance must be true or false", "weight must be a number"}},
-		{"guardrails of both kinds", `{"input_guardrails":["a",{}]}`, []string{"input_guardrails must be"}},
-		{"guardrails of neither kind", `{"input_guardrails":[1]}`, []string{"input_guardrails must be"}},
+		{"guardrails of neither kind", `{"input_guardrails":["a",1]}`, []string{"input_guardrails[1] must be"}},
 		{"provider in upper case", `{"provider":"OpenAI","api_key":"k"}`, []string{"provider must be a provider's name"}},
 		{"custom host", `{"virtual_key":"vk","custom_host":"ftp://x"}`, []string{"custom_host must start with"}},
 		{"long custom host", `{"virtual_key":"vk","custom_host":"http://x/` + strings.Repeat("a", 2048) + `"}`, []string{"custom_host is longer"}},
 		{"nested target", `{"strategy":{"mode":"fallback"},"targets":[{"virtual_key":"vk"},{"strategy":{"mode":"Fallback"},"targets":[{"weight":1},null]}]}`, []string{
 			"targets[1].strategy.mode must be one of single, loadbalance, fallback, conditional", "targets[1].targets[0] needs", "targets[1].targets[1] must be an object"}},
 		{"target without a provider", `{"strategy":{"mode":"fallback"},"targets":[{"retry":{"attempts":1}}]}`, []string{"targets[0] names no provider"}},
+		{"target that passes nothing through", `{"strategy":{"mode":"fallback"},"targets":[{"passthrough":false}]}`, []string{"targets[0] names no provider"}},
+		{"types of keys that only the hosted gateway knows", `{"passthrough":1,"fetch_integrated_models":"true","deployments":[{"alias":1}],` +
+			`"strategy":{"mode":"loadbalance","sticky":{"enabled":"yes","hash_fields":"metadata.u","ttl":"1h"},"cb_config":[]},"targets":[{"virtual_key":"vk"}]}`, []string{
+			"deployments[0].deployment_id is missing", "deployments[0].api_version is missing", "deployments[0].alias must be a string",
+			"fetch_integrated_models must be true or false", "passthrough must be true or false", "strategy.cb_config must be an object",
+			"strategy.sticky.enabled must be", "strategy.sticky.hash_fields must be a list", "strategy.sticky.ttl must be a number"}},
 		{"no targets", `{"strategy":{"mode":"fallback"},"targets":[]}`, []string{"targets must not be empty"}},
 		{"no weight", `{"strategy":{"mode":"loadbalance"},"targets":[{"virtual_key":"vk","weight":0}]}`, []string{"targets must not all have weight 0"}},
 		{"vertex-ai", `{"provider":"vertex-ai","api_key":"k"}`, []string{"provider vertex-ai needs"}},
