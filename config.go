@@ -214,7 +214,10 @@ type Condition struct {
 // Query is the query of a [Condition], or a part of it. It compares "metadata.KEY",
 // "params.KEY" (a parameter in the request body) or "url.pathname" by $eq, $ne, $gt,
 // $gte, $lt, $lte, $in, $nin or $regex: Query{"metadata.plan": Query{"$eq": "paid"}}.
-// $and and $or combine a list of queries.
+// $and and $or combine a list of queries, and stand alone in their Query.
+//
+// A KEY contains no dots: the gateway does not compare what is nested in metadata or
+// in a parameter. A $regex is a regular expression of JavaScript, without flags.
 type Query map[string]any
 
 // The modes of a [Cache].
@@ -273,6 +276,15 @@ type CircuitBreaker struct {
 // Validate returns a [*ConfigError] that lists everything that the gateway would
 // refuse about c. NewTransport and RoundTrip call it. Virtual keys, "@slug" providers,
 // and keys and providers that only the hosted gateway knows are accepted.
+//
+// It also lists conditions that the gateway accepts but does not evaluate as they are
+// written: keys that it does not read (see [Query]), keys beside $and or $or, $in and $nin
+// without a list, and regular expressions that are invalid in every version of JavaScript.
+// For the gateway, a condition with an invalid one is false. Not checked in a regular
+// expression are the names of groups, references to them, and classes with escapes.
+//
+// A nested key that is compared with $eq to true or false, as older pages of Portkey's
+// documentation show it, is accepted, although the gateway does not read it either.
 func (c ConfigObject) Validate() error {
 	if _, err := c.encodeValid(); err != nil {
 		return err
@@ -280,13 +292,13 @@ func (c ConfigObject) Validate() error {
 	return nil
 }
 
-// ConfigError reports a config that the gateway would refuse, or that cannot be
-// encoded. [ConfigObject.Validate] returns it. A [*HeaderError] for a config wraps it.
+// ConfigError reports a config that the gateway would refuse or misread, or that cannot
+// be encoded. [ConfigObject.Validate] returns it. A [*HeaderError] for a config wraps it.
 type ConfigError struct {
 	Faults []ConfigFault // at least one
 }
 
-// ConfigFault is one value of a config that the gateway would refuse.
+// ConfigFault is one value of a config that the gateway would refuse or misread.
 type ConfigFault struct {
 	Path   string // of the value, such as "targets[1].strategy.mode"; "" for the whole config
 	Reason string // what is wrong; it does not contain the value
@@ -407,7 +419,7 @@ func (c ConfigObject) encodeValid() (headerField, *ConfigError) {
 	if json.Unmarshal(b, &object) != nil {
 		return headerField{}, newConfigError("contains a number that is too large")
 	}
-	if faults := configcheck.Check(object); len(faults) > 0 {
+	if faults := configcheck.CheckAll(object); len(faults) > 0 {
 		err := new(ConfigError)
 		for _, f := range faults {
 			err.Faults = append(err.Faults, ConfigFault(f))

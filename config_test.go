@@ -487,6 +487,19 @@ func TestValidateReportsEveryProblemWithItsPath(t *testing.T) {
 			},
 		},
 		{
+			"conditions that the gateway does not evaluate as written",
+			`{"strategy":{"mode":"conditional","default":"a","conditions":[` +
+				`{"query":{"metadata.user.plan":{"$eq":"paid"}},"then":"a"},{"query":{"headers.x-plan":"paid"},"then":"a"},` +
+				`{"query":{"plan":"paid"},"then":"a"},{"query":{"metadata.plan":{"$regex":"*paid"}},"then":"a"},` +
+				`{"query":{"$or":[{"metadata.plan":"paid"}],"metadata.region":"EU"},"then":"a"}]},` +
+				`"targets":[{"name":"a","virtual_key":"vk"}]}`,
+			[]string{
+				"strategy.conditions[0].query has a nested key", "strategy.conditions[1].query has an unknown key",
+				"strategy.conditions[2].query has an unknown key", "strategy.conditions[3].query has a $regex",
+				"strategy.conditions[4].query has keys beside $and or $or",
+			},
+		},
+		{
 			"conditions",
 			`{"strategy":{"mode":"conditional","default":"b","conditions":[` +
 				`{"query":{"metadata.a":{"$eg":1}},"then":"c"},{"then":"a"},` +

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -52,6 +54,7 @@ var configDifferences = map[string]struct {
 	"guardrails of both kinds":        {"gateway", "the published schema allows them in one list"},
 	"service account with a number":   {"gateway", "the published schema allows any value"},
 	"hosted key of another type":      {"Validate", "the open-source gateway does not read the key"},
+	"query not evaluated as written":  {"Validate", "see TestQueriesThatValidateRefusesAreNotEvaluatedAsWritten"},
 	"part of a query that is none":    {"Validate", "it holds always, whatever it was to say"},
 	"name that is not text":           {"Validate", "no condition can name such a target"},
 	"virtual_key that is not text":    {"Validate", "the open-source gateway does not look at it"},
@@ -312,10 +315,123 @@ var configForms = []configCase{
 }
 
 // querying is a conditional config whose one condition is query, with then and
-// default; metadata.plan is "paid", metadata.n "5" and params.max_tokens 16.
+// default. callWithConfig has the metadata and parameters that it compares.
 func querying(query, then, def string) string {
 	return fmt.Sprintf(`{"strategy":{"mode":"conditional","conditions":[{"query":%s,"then":%q}],"default":%q},`+
 		`"targets":[%s,{"name":"b","provider":"groq","api_key":"k2"}]}`, query, then, def, someTarget)
+}
+
+// unevaluatedQueries are queries that Validate refuses, though the gateway does not. For the call of callWithConfig
+// their authors would expect another result, except where the gateway's is the same for every call.
+var unevaluatedQueries = []struct {
+	query string
+	holds bool // at the gateway
+}{
+	{`{"metadata.user.plan":{"$eq":"paid"}}`, false},
+	{`{"metadata.user.plan":"paid"}`, false},
+	{`{"metadata.plan.x":{"$eq":"paid"}}`, true}, // compares metadata.plan
+	{`{"params.response_format.type":{"$eq":"json_object"}}`, false},
+	{`{"headers.x-plan":{"$eq":"paid"}}`, false},
+	{`{"url.method":{"$eq":"POST"}}`, false},
+	{`{"plan":"paid"}`, false},
+	{`{"model":{"$ne":"m1"}}`, true}, // the key is absent from every request
+	{`{"metadata.plan":{"$regex":"(?i)PAID"}}`, false},
+	{`{"metadata.plan":{"$regex":"(paid"}}`, false},
+	{`{"metadata.plan":{"$in":"paid"}}`, false},
+	{`{"metadata.plan":{"$nin":"free"}}`, false},
+	{`{"$or":"paid"}`, false},
+	{`{"$and":null}`, false},
+	{`{"$or":[{"metadata.plan":"paid"}],"metadata.n":"6"}`, true},
+	{`{"$and":[{"metadata.plan":"paid"}],"$or":[{"metadata.n":"6"}]}`, true},
+}
+
+func TestQueriesThatValidateRefusesAreNotEvaluatedAsWritten(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	for _, tt := range unevaluatedQueries {
+		t.Run(tt.query, func(t *testing.T) {
+			t.Parallel()
+			config := querying(tt.query, "a", "b")
+			if err := validate(config); err == nil {
+				t.Error("Validate: got no error")
+			}
+			resp, _, err := callWithConfig(bounded(t), gatewayURL(t)+"/chat/completions", u, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "config.targets[1]" // the default
+			if tt.holds {
+				want = "config.targets[0]"
+			}
+			check(t, "target", resp.Header.Get("X-Portkey-Last-Used-Option-Index"), want)
+		})
+	}
+}
+
+// randomExpression returns a random regular expression, most often an invalid one.
+func randomExpression(r *rand.Rand) string {
+	pieces := []string{
+		"(", ")", "[", "]", "{", "}", "*", "+", "?", "|", "^", "$", ".", "\\", ",", "-", ":", "=", "!", "<", ">",
+		"a", "b", "k", "u", "z", "B", "1", "2", "é", "🥇", "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?<n>", "(?i)", "(?i:",
+		"(?P<n>", "{1}", "{1,2}", "{2,1}", "{1,}", "{9999999999,9999999998}", `\d`, `\b`, `\x41`, `\u{41}`, `\k<n>`,
+		"[a-z]", "[z-a]", "[^", `[\x09-1]`, "*?", "+?",
+	}
+	var expression strings.Builder
+	for range 1 + r.IntN(10) {
+		expression.WriteString(pieces[r.IntN(len(pieces))])
+	}
+	return expression.String()
+}
+
+// Validate refuses no expression that JavaScript accepts, and few that it does not are accepted.
+func TestRegularExpressionsAreJudgedAsInJavaScript(t *testing.T) {
+	t.Parallel()
+	gatewayURL(t) // skips the test if there is no Node.js
+	r := random(t)
+	expressions := make([]string, 20000)
+	for i := range expressions {
+		expressions[i] = randomExpression(r)
+	}
+	const script = `const read = require("fs").readFileSync;
+		const compiles = e => { try { new RegExp(e); return true } catch { return false } };
+		console.log(JSON.stringify(JSON.parse(read(0, "utf8")).map(compiles)))`
+	input, err := json.Marshal(expressions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(bounded(t), "node", "-e", script)
+	cmd.Stdin = bytes.NewReader(input)
+	output, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compiles []bool
+	if err := json.Unmarshal(output, &compiles); err != nil || len(compiles) != len(expressions) {
+		t.Fatalf("got %d verdicts from node, %v, want %d", len(compiles), err, len(expressions))
+	}
+
+	valid, invalid, missed := 0, 0, 0
+	for i, expression := range expressions {
+		query, err := json.Marshal(map[string]any{"metadata.plan": map[string]string{"$regex": expression}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fault := validate(querying(string(query), "a", "b"))
+		switch {
+		case compiles[i] && fault != nil:
+			t.Errorf("%q: got %v, want no error, as in JavaScript", expression, fault)
+		case compiles[i]:
+			valid++
+		case fault != nil:
+			invalid++
+		default:
+			missed++
+		}
+	}
+	t.Logf("valid: %d, invalid: %d, invalid but accepted: %d", valid, invalid, missed)
+	if valid < 1000 || missed*50 > invalid {
+		t.Errorf("got %d valid, %d invalid and %d missed, want at least 1000 valid, and at most 2%% missed", valid, invalid, missed)
+	}
 }
 
 func conditionalForms() (forms []configCase) {
@@ -363,11 +479,11 @@ func conditionalForms() (forms []configCase) {
 		add("part of a query that is none", querying(query, "a", "b"), "strategy.conditions[0].query")
 	}
 	add("null in a query", querying(`{"$or":[null]}`, "a", "b"), "strategy.conditions[0].query.$or[0]")
-	for _, query := range []string{
-		`{"$or":"x"}`, `{"$and":null}`, `{"metadata.plan":null}`, `{"metadata.plan":[]}`, `{"plan":1}`,
-		`{"metadata.plan":{"$in":"paid"}}`, `{"metadata.plan":{"$regex":"("}}`, `{"metadata.plan":{"$gt":true}}`,
-	} {
+	for _, query := range []string{`{"metadata.plan":null}`, `{"metadata.plan":[]}`, `{"metadata.plan":{"$gt":true}}`} {
 		add("odd query", querying(query, "a", "b"), "")
+	}
+	for _, q := range unevaluatedQueries {
+		add("query not evaluated as written", querying(q.query, "a", "b"), "strategy.conditions[0].query")
 	}
 	add("default that names no target", querying(`{"metadata.plan":"free"}`, "a", "nobody"), "strategy.default")
 	add("default that names no target", querying(`{"metadata.plan":"free"}`, "a", ""), "strategy.default")
@@ -719,25 +835,31 @@ func TestValidateJudgesAsTheGatewayDoes(t *testing.T) {
 	}
 }
 
-// judge sends a config to the gateway, and returns how that refuses it, if it does.
-func judge(ctx context.Context, url string, u *upstream, config string) (refusal string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url,
-		strings.NewReader(`{"model":"m1","max_tokens":16,"messages":[{"role":"user","content":"hi"}]}`))
+// callWithConfig sends a call with a config to the gateway.
+func callWithConfig(ctx context.Context, url string, u *upstream, config string) (resp *http.Response, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(`{"model":"m1","max_tokens":16,`+
+		`"response_format":{"type":"json_object"},"messages":[{"role":"user","content":"hi"}]}`))
 	if err != nil {
-		return "", err
+		return nil, nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+clientKey)
+	req.Header.Set("X-Plan", "paid")
 	req.Header.Set("X-Portkey-Provider", "openai")
 	req.Header.Set("X-Portkey-Custom-Host", u.URL+"/v1")
-	req.Header.Set("X-Portkey-Metadata", `{"plan":"paid","n":"5"}`)
+	req.Header.Set("X-Portkey-Metadata", `{"plan":"paid","n":"5","user":{"plan":"paid"},"user.plan":"paid"}`)
 	req.Header.Set("X-Portkey-Config", config)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
+	if resp, err = http.DefaultClient.Do(req); err != nil {
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	body, err = io.ReadAll(resp.Body)
+	return resp, body, err
+}
+
+// judge sends a config to the gateway, and returns how that refuses it, if it does.
+func judge(ctx context.Context, url string, u *upstream, config string) (refusal string, err error) {
+	resp, body, err := callWithConfig(ctx, url, u, config)
 	if err != nil {
 		return "", err
 	}

@@ -27,11 +27,19 @@ func (f Fault) String() string {
 	return f.Path + " " + f.Reason
 }
 
-// Check returns all faults of config, as encoding/json decodes it into an any.
-// Keys, providers and values that only the hosted gateway knows are accepted.
-func Check(config map[string]any) []Fault {
-	var c checker
-	checkTarget(&c, config)
+// Check returns what the gateway would refuse about config, as encoding/json decodes it
+// into an any. Keys, providers and values that only the hosted gateway knows are
+// accepted.
+func Check(config map[string]any) []Fault { return new(checker).check(config) }
+
+// CheckAll also returns the conditions that the gateway accepts, but does not evaluate as
+// they are written.
+func CheckAll(config map[string]any) []Fault {
+	return (&checker{all: true}).check(config)
+}
+
+func (c *checker) check(config map[string]any) []Fault {
+	checkTarget(c, config)
 	if _, ok := config["options"]; ok {
 		c.addFault("options", "belongs to a config format that the gateway no longer reads: use strategy and targets")
 	}
@@ -59,6 +67,8 @@ func CheckCustomHost(host string) error {
 type checker struct {
 	path   []step
 	faults []Fault
+
+	all bool // also report what the gateway accepts; see CheckAll
 }
 
 // A step is a key of an object, or an index of a list.
@@ -362,26 +372,77 @@ func checkCustomHost(c *checker, v any) {
 
 var queryOperators = []string{"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$regex"}
 
-// checkQuery checks the operators of a condition's query.
+// checkQuery checks a condition's query, or a part of it.
 func checkQuery(c *checker, v any) {
 	query, ok := v.(map[string]any)
 	if !ok {
 		checkObject(c, v)
 		return
 	}
+	combines := false
 	for _, key := range slices.Sorted(maps.Keys(query)) {
-		if _, isList := query[key].([]any); isList && (key == "$and" || key == "$or") {
-			c.checkAt(step{key: key}, listOf(checkQuery), query[key])
+		value := query[key]
+		list, isList := value.([]any)
+		operators, _ := value.(map[string]any)
+		switch isLogical := key == "$and" || key == "$or"; {
+		case isLogical && isList:
+			c.checkAt(step{key: key}, listOf(checkQuery), value)
+			combines = true
 			continue
-		}
-		operators, _ := query[key].(map[string]any)
-		if list, _ := query[key].([]any); len(list) > 0 {
+		case isLogical && c.all:
+			c.addFault(key, "must be a list of queries")
+			continue
+		case len(list) > 0:
 			c.addFault("", "compares with a list: use $in or $nin")
 		}
 		for _, operator := range slices.Sorted(maps.Keys(operators)) {
 			if !slices.Contains(queryOperators, operator) {
 				c.addFault("", "has an unknown operator: use one of "+strings.Join(queryOperators, " "))
 			}
+		}
+		if c.all {
+			checkQueryKey(c, key, operators)
+			checkOperands(c, operators)
+		}
+	}
+	if c.all && combines && len(query) > 1 {
+		c.addFault("", "has keys beside $and or $or, which the gateway ignores: move them into the list of an $and")
+	}
+}
+
+// checkQueryKey reports a key that the gateway does not read as it is written. The gateway
+// splits a key at its dots and ignores all but the first two parts: it compares metadata.a
+// for metadata.a.b. It has nothing to compare but metadata, params and url.pathname.
+func checkQueryKey(c *checker, key string, operators map[string]any) {
+	scope, name, _ := strings.Cut(key, ".")
+	switch {
+	case scope == "url" && name == "pathname":
+	case scope != "metadata" && scope != "params", name == "":
+		c.addFault("", "has an unknown key: use metadata.KEY, params.KEY or url.pathname")
+	case strings.Contains(name, ".") && !isFlag(operators):
+		c.addFault("", "has a nested key, of which the gateway reads only the first two parts: use metadata.KEY or params.KEY")
+	}
+}
+
+// isFlag reports whether operators compare only with true or false. A nested key that is
+// compared so is accepted because older pages of Portkey's documentation show one. The
+// current pages say that nested keys are not supported.
+func isFlag(operators map[string]any) bool {
+	_, ok := operators["$eq"].(bool)
+	return ok && len(operators) == 1
+}
+
+// checkOperands reports operands with which a comparison is false for every request.
+func checkOperands(c *checker, operators map[string]any) {
+	for _, operator := range []string{"$in", "$nin"} {
+		operand, ok := operators[operator]
+		if _, isList := operand.([]any); ok && !isList {
+			c.addFault("", "needs a list for "+operator)
+		}
+	}
+	if expression, ok := operators["$regex"].(string); ok {
+		if problem := regexpProblem(expression); problem != "" {
+			c.addFault("", "has a $regex that is not valid in JavaScript: "+problem)
 		}
 	}
 }

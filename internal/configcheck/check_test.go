@@ -40,7 +40,7 @@ func TestValidConfigs(t *testing.T) {
 			`"targets":[{"passthrough":true},{"virtual_key":"vk"}]}`,
 	} {
 		t.Run(config, func(t *testing.T) {
-			if faults := Check(decode(t, config)); len(faults) > 0 {
+			if faults := CheckAll(decode(t, config)); len(faults) > 0 {
 				t.Errorf("got %v, want no faults", faults)
 			}
 		})
@@ -93,6 +93,102 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// checkQueryText returns the faults that only CheckAll finds in a query.
+func checkQueryText(t *testing.T, query string) (reasons []string) {
+	t.Helper()
+	const rest = `,"then":"a"}],"default":"a"},"targets":[{"name":"a","virtual_key":"vk"}]}`
+	config := decode(t, `{"strategy":{"mode":"conditional","conditions":[{"query":`+query+rest)
+	if faults := Check(config); len(faults) > 0 {
+		t.Errorf("Check: got %v, want no faults: the gateway accepts it", faults)
+	}
+	for _, f := range CheckAll(config) {
+		reasons = append(reasons, strings.TrimPrefix(f.String(), "strategy.conditions[0].query"))
+	}
+	return reasons
+}
+
+func TestQueriesThatTheGatewayDoesNotEvaluateAsWritten(t *testing.T) {
+	t.Parallel()
+	const unknown, nested, beside = " has an unknown key", " has a nested key", " has keys beside"
+	for _, tt := range []struct {
+		query string
+		want  []string // how each fault begins
+	}{
+		{`{"metadata.a":"b"}`, nil},
+		{`{"params.max_tokens":{"$gt":5},"url.pathname":{"$regex":"^/v1"}}`, nil},
+		{`{"$or":[{"metadata.a":"b"},{"$and":[{"params.n":1},{"url.pathname":"/"}]}]}`, nil},
+		{`{"metadata.a":{"$in":["b"],"$nin":[]}}`, nil},
+		{`{"metadata.a.b":{"$eq":true}}`, nil}, // in older documentation
+
+		{`{"metadata.a.b":"c"}`, []string{nested}},
+		{`{"metadata.a.b":{"$ne":true}}`, []string{nested}},
+		{`{"metadata.a.b":{"$eq":true,"$ne":"c"}}`, []string{nested}},
+		{`{"params.response_format.type":{"$eq":"text"}}`, []string{nested}},
+		{`{"headers.x":"a","metadata.a":"b","plan":"c"}`, []string{unknown, unknown}},
+		{`{"metadata":"a"}`, []string{unknown}},
+		{`{"metadata.":"a"}`, []string{unknown}},
+		{`{"url.host":"a"}`, []string{unknown}},
+		{`{"url.pathname.a":"b"}`, []string{unknown}},
+		{`{"Metadata.a":"b"}`, []string{unknown}},
+		{`{"":"b"}`, []string{unknown}},
+		{`{"$nor":"a"}`, []string{unknown}},
+		{`{"$or":[{"metadata.a":"b"}],"metadata.c":"d"}`, []string{beside}},
+		{`{"$and":[{"metadata.a":"b"}],"$or":[]}`, []string{beside}},
+		{`{"$and":[{"$or":[{"plan":"a"}],"params.n":1}]}`, []string{".$and[0].$or[0]" + unknown, ".$and[0]" + beside}},
+		{`{"$or":"a","$and":null}`, []string{".$and must be a list", ".$or must be a list"}},
+		{`{"metadata.a":{"$in":"b","$nin":{}}}`, []string{" needs a list for $in", " needs a list for $nin"}},
+		{`{"metadata.a":{"$regex":"("}}`, []string{" has a $regex that is not valid in JavaScript: a ( is not closed"}},
+	} {
+		t.Run(tt.query, func(t *testing.T) {
+			if got := checkQueryText(t, tt.query); !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRegexpProblem(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ expression, want string }{
+		{`^gpt-4(o|\.1)?$`, ""},
+		{`a+?b*?c??d{2,}?[e-e][^-A][--a]`, ""},
+		// Go has another opinion of these.
+		{`(?=.*a)(?!b).+(?<=c)(?<!d)`, ""},
+		{`(?<year>\d{4})-\1\k<year>`, ""},
+		{`[]|[^]|[[:alpha:]|a{,2}|{|}|]|x{|\Q\z\c`, ""},
+		{`(?=a)*(?i:b)a{1001}`, ""},
+		{`[\x09-1][\w-a]`, ""},
+
+		{`a(b`, "not closed"},
+		{`a)b`, "no ("},
+		{`[a`, "not closed"},
+		{`[a\]`, "not closed"},
+		{`a\`, "ends in"},
+		{`*asd`, "nothing to repeat"},
+		{`a**`, "nothing to repeat"},
+		{`a*+`, "nothing to repeat"},
+		{`a{2}{3}`, "nothing to repeat"},
+		{`(|?)`, "nothing to repeat"},
+		{`^*`, "nothing to repeat"},
+		{`\b+`, "nothing to repeat"},
+		{`\B+`, "nothing to repeat"},
+		{`(?<=a)?`, "nothing to repeat"},
+		{`a{3,2}`, "out of order"},
+		{`[z-a]`, "out of order"},
+		{`(?i)a`, "no such (?"},
+		{`(?P<name>a)`, "no such (?"},
+		{`(?<name`, "no such (?"},
+		{`(?>a)`, "no such (?"},
+	} {
+		t.Run(tt.expression, func(t *testing.T) {
+			got := regexpProblem(tt.expression)
+			if !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestNamesProvider(t *testing.T) {
 	t.Parallel()
 	for config, want := range map[string]bool{
@@ -128,9 +224,10 @@ func TestCheckCustomHostDoesNotShowTheHost(t *testing.T) {
 	}
 }
 
-// No config makes Check panic, and the same config has the same faults each time.
+// No config makes CheckAll panic, and the same config has the same faults each time.
 func FuzzCheck(f *testing.F) {
 	f.Add(`{"strategy":{"mode":"conditional","conditions":[{"query":{"$and":[{"a":{"$in":[1]}}]},"then":"a"}],"default":"a"},"targets":[{"name":"a"}]}`)
+	f.Add(`{"strategy":{"mode":"single","conditions":[{"query":{"metadata.a":{"$regex":"(?<a>[^z-a\\]{2,1}?"}},"then":"a"}]},"targets":[{}]}`)
 	f.Add(`{"provider":"vertex-ai","input_guardrails":["a",{}],"custom_host":"x","override_params":{"model":"@a"}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		var config map[string]any
@@ -138,7 +235,7 @@ func FuzzCheck(f *testing.F) {
 			return
 		}
 		NamesProvider(config)
-		if got, again := Check(config), Check(config); !slices.Equal(got, again) {
+		if got, again := CheckAll(config), CheckAll(config); !slices.Equal(got, again) {
 			t.Errorf("got %v, then %v", got, again)
 		}
 	})
