@@ -53,7 +53,8 @@ type ConfigObject struct {
 
 	// Name is the name of a target, to which conditions refer.
 	Name string `json:"name"`
-	// Weight is the share of a target in mode loadbalance. The gateway's default is 1.
+	// Weight is the share of a target in mode loadbalance, relative to the weights of the
+	// others. The gateway's default is 1; a target with weight 0 is not called.
 	Weight *float64 `json:"weight"`
 	// OnStatusCodes are the response statuses on which a fallback calls the next target.
 	OnStatusCodes []int `json:"on_status_codes"`
@@ -64,6 +65,11 @@ type ConfigObject struct {
 	APIKey string `json:"api_key"`
 	// VirtualKey is the slug of a provider key that is saved at Portkey.
 	VirtualKey string `json:"virtual_key"`
+	// Passthrough, if true, leaves the provider of a target to the request: to
+	// Headers.Provider, which must be an "@slug", or to a model "@slug/model". A Transport
+	// adds no provider of its own to a request whose config has targets. Only the hosted
+	// gateway has it.
+	Passthrough *bool `json:"passthrough"`
 	// CustomHost is the base URL of a provider that is hosted elsewhere.
 	CustomHost string `json:"custom_host"`
 	// ForwardHeaders are the names of request headers that the gateway forwards to the
@@ -76,20 +82,28 @@ type ConfigObject struct {
 	Retry *Retry `json:"retry"`
 	// CircuitBreaker excludes failing targets for some time. Only the hosted gateway has it.
 	CircuitBreaker *CircuitBreaker `json:"cb_config"`
-	// RequestTimeout is how long the gateway waits for the provider's response to begin.
-	// In JSON it is a number of milliseconds, rounded up.
+	// RequestTimeout is how long the gateway waits for the provider's response to begin;
+	// then it responds with status 408. Targets inherit it. In JSON it is a number of
+	// milliseconds, rounded up.
 	RequestTimeout time.Duration `json:"request_timeout"`
-	// StrictOpenAICompliance, if false, allows responses with fields that OpenAI does not
-	// have. The gateway's default is true.
+	// StrictOpenAICompliance has the meaning of Headers.StrictOpenAICompliance. The gateway
+	// is strict unless one of the two is false.
 	StrictOpenAICompliance *bool `json:"strict_open_ai_compliance"`
+	// FetchIntegratedModels makes GET /v1/models list the models of the workspace's catalog
+	// instead of asking the provider: those of the providers that the config names. Targets
+	// then need no Strategy. Only the hosted gateway has it.
+	FetchIntegratedModels *bool `json:"fetch_integrated_models"`
 
-	// OverrideParams replace parameters in the request body, DefaultParams are added if
-	// they are missing, and DropParams are removed.
+	// OverrideParams replace parameters in the request body. Before that, DefaultParams are
+	// added if they are missing; after that, DropParams are removed: paths such as
+	// "logprobs", "tools[0].function.strict" and "tools[*].function.strict". Targets inherit
+	// all three. Only the hosted gateway has DefaultParams and DropParams.
 	OverrideParams map[string]any `json:"override_params"`
 	DefaultParams  map[string]any `json:"default_params"`
 	DropParams     []string       `json:"drop_params"`
 
-	// InputGuardrails and OutputGuardrails are either IDs of guardrails or objects.
+	// InputGuardrails and OutputGuardrails are IDs of guardrails or objects. The open-source
+	// gateway refuses a list that has both.
 	InputGuardrails  []any `json:"input_guardrails"`
 	OutputGuardrails []any `json:"output_guardrails"`
 	// BeforeRequestHooks and AfterRequestHooks are guardrails in their long form.
@@ -99,6 +113,14 @@ type ConfigObject struct {
 	// OpenAI.
 	OpenAIOrganization string `json:"openai_organization"`
 	OpenAIProject      string `json:"openai_project"`
+
+	// Azure OpenAI, by the names of the config schema that Portkey publishes. The
+	// open-source gateway reads the first three. It ignores AzureResourceName,
+	// AzureDeploymentID and AzureAPIVersion, which have the names of the headers.
+	ResourceName string       `json:"resource_name"`
+	DeploymentID string       `json:"deployment_id"`
+	APIVersion   string       `json:"api_version"`
+	Deployments  []Deployment `json:"deployments"`
 
 	// Azure OpenAI and Azure AI.
 	AzureResourceName   string `json:"azure_resource_name"`
@@ -111,19 +133,32 @@ type ConfigObject struct {
 	AzureDeploymentName string `json:"azure_deployment_name"`
 	AzureDeploymentType string `json:"azure_deployment_type"` // serverless or managed
 
-	// Bedrock.
-	AWSAccessKeyID     string `json:"aws_access_key_id"`
-	AWSSecretAccessKey string `json:"aws_secret_access_key"`
-	AWSRegion          string `json:"aws_region"`
-	AWSSessionToken    string `json:"aws_session_token"`
+	// Bedrock and SageMaker.
+	AWSAccessKeyID              string `json:"aws_access_key_id"`
+	AWSSecretAccessKey          string `json:"aws_secret_access_key"`
+	AWSRegion                   string `json:"aws_region"`
+	AWSSessionToken             string `json:"aws_session_token"`
+	SageMakerInferenceComponent string `json:"amzn_sagemaker_inference_component"`
 
-	// Vertex AI. VertexServiceAccountJSON is the content of a key file.
-	VertexProjectID          string            `json:"vertex_project_id"`
-	VertexRegion             string            `json:"vertex_region"`
-	VertexServiceAccountJSON map[string]string `json:"vertex_service_account_json"`
+	// Vertex AI. VertexServiceAccountJSON is the content of a key file. The open-source
+	// gateway refuses values in it that are not strings.
+	VertexProjectID          string         `json:"vertex_project_id"`
+	VertexRegion             string         `json:"vertex_region"`
+	VertexServiceAccountJSON map[string]any `json:"vertex_service_account_json"`
 
 	// Extra contains keys that have no field.
 	Extra map[string]any `json:"-"`
+}
+
+// Deployment is one of several deployments of an Azure OpenAI resource.
+type Deployment struct {
+	// DeploymentID, Alias and APIVersion are required.
+	DeploymentID string `json:"deployment_id"`
+	Alias        string `json:"alias"`
+	APIVersion   string `json:"api_version"`
+	IsDefault    *bool  `json:"is_default"`
+
+	Extra map[string]any `json:"-"` // keys that have no field
 }
 
 // The modes of a [Strategy].
@@ -145,8 +180,25 @@ type Strategy struct {
 	Conditions []Condition `json:"conditions"`
 	// Default is the name of the target if no condition is true.
 	Default string `json:"default"`
-	// CircuitBreaker applies to all targets. Only the hosted gateway has it.
+	// Sticky keeps a session on one target, in mode loadbalance. Only the hosted gateway
+	// has it.
+	Sticky *Sticky `json:"sticky"`
+	// CircuitBreaker applies to all targets, but not in mode conditional. Only the hosted
+	// gateway has it.
 	CircuitBreaker *CircuitBreaker `json:"cb_config"`
+
+	Extra map[string]any `json:"-"` // keys that have no field
+}
+
+// Sticky sends requests that have the same values in HashFields to the same target.
+type Sticky struct {
+	// Enabled has to be true. The gateway's default is false.
+	Enabled *bool `json:"enabled"`
+	// HashFields identify a session: "metadata.user_id", for example.
+	HashFields []string `json:"hash_fields"`
+	// TTL is how long a session stays on its target. The gateway's default is an hour.
+	// In JSON it is a number of seconds, rounded up.
+	TTL time.Duration `json:"ttl" unit:"s"`
 
 	Extra map[string]any `json:"-"` // keys that have no field
 }
@@ -162,7 +214,10 @@ type Condition struct {
 // Query is the query of a [Condition], or a part of it. It compares "metadata.KEY",
 // "params.KEY" (a parameter in the request body) or "url.pathname" by $eq, $ne, $gt,
 // $gte, $lt, $lte, $in, $nin or $regex: Query{"metadata.plan": Query{"$eq": "paid"}}.
-// $and and $or combine a list of queries.
+// $and and $or combine a list of queries, and stand alone in their Query.
+//
+// A KEY contains no dots: the gateway does not compare what is nested in metadata or
+// in a parameter. A $regex is a regular expression of JavaScript, without flags.
 type Query map[string]any
 
 // The modes of a [Cache].
@@ -175,8 +230,9 @@ const (
 type Cache struct {
 	// Mode is CacheSimple or CacheSemantic.
 	Mode string `json:"mode"`
-	// MaxAge is how long a response is cached: in seconds at the hosted gateway, in
-	// milliseconds at the open-source one.
+	// MaxAge is how long a response is cached. The hosted gateway takes seconds, from 60 to
+	// 7,776,000 (90 days); its default is 604,800 (7 days). The open-source gateway takes
+	// milliseconds; its npm package has no cache.
 	MaxAge float64 `json:"max_age"`
 
 	Extra map[string]any `json:"-"` // keys that have no field
@@ -190,7 +246,8 @@ type Retry struct {
 	// 429, 500, 502, 503 and 504.
 	OnStatusCodes []int `json:"on_status_codes"`
 	// UseRetryAfterHeaders makes the gateway wait as long as the provider's Retry-After
-	// says. The open-source gateway reads UseRetryAfterHeader instead.
+	// says, at most 60 seconds in all. Otherwise it waits 1, 2, 4, 8 and 16 seconds. The
+	// open-source gateway reads UseRetryAfterHeader instead.
 	UseRetryAfterHeaders *bool `json:"use_retry_after_headers"`
 	UseRetryAfterHeader  *bool `json:"use_retry_after_header"`
 
@@ -201,8 +258,9 @@ type Retry struct {
 type CircuitBreaker struct {
 	// FailureThreshold is the number of failures after which a target is excluded.
 	FailureThreshold int `json:"failure_threshold"`
-	// FailureThresholdPercentage is the percentage of failures after which it is excluded.
-	FailureThresholdPercentage int `json:"failure_threshold_percentage"`
+	// FailureThresholdPercentage is the share of failures, from 0 to 100, after which a
+	// target is excluded.
+	FailureThresholdPercentage float64 `json:"failure_threshold_percentage"`
 	// MinimumRequests is the number of requests before the percentage counts.
 	MinimumRequests int `json:"minimum_requests"`
 	// CooldownInterval is how long a target is excluded, at least 30 seconds. In JSON it
@@ -218,6 +276,15 @@ type CircuitBreaker struct {
 // Validate returns a [*ConfigError] that lists everything that the gateway would
 // refuse about c. NewTransport and RoundTrip call it. Virtual keys, "@slug" providers,
 // and keys and providers that only the hosted gateway knows are accepted.
+//
+// It also lists conditions that the gateway accepts but does not evaluate as they are
+// written: keys that it does not read (see [Query]), keys beside $and or $or, $in and $nin
+// without a list, and regular expressions that are invalid in every version of JavaScript.
+// For the gateway, a condition with an invalid one is false. Not checked in a regular
+// expression are the names of groups, references to them, and classes with escapes.
+//
+// A nested key that is compared with $eq to true or false, as older pages of Portkey's
+// documentation show it, is accepted, although the gateway does not read it either.
 func (c ConfigObject) Validate() error {
 	if _, err := c.encodeValid(); err != nil {
 		return err
@@ -225,13 +292,13 @@ func (c ConfigObject) Validate() error {
 	return nil
 }
 
-// ConfigError reports a config that the gateway would refuse, or that cannot be
-// encoded. [ConfigObject.Validate] returns it. A [*HeaderError] for a config wraps it.
+// ConfigError reports a config that the gateway would refuse or misread, or that cannot
+// be encoded. [ConfigObject.Validate] returns it. A [*HeaderError] for a config wraps it.
 type ConfigError struct {
 	Faults []ConfigFault // at least one
 }
 
-// ConfigFault is one value of a config that the gateway would refuse.
+// ConfigFault is one value of a config that the gateway would refuse or misread.
 type ConfigFault struct {
 	Path   string // of the value, such as "targets[1].strategy.mode"; "" for the whole config
 	Reason string // what is wrong; it does not contain the value
@@ -352,7 +419,7 @@ func (c ConfigObject) encodeValid() (headerField, *ConfigError) {
 	if json.Unmarshal(b, &object) != nil {
 		return headerField{}, newConfigError("contains a number that is too large")
 	}
-	if faults := configcheck.Check(object); len(faults) > 0 {
+	if faults := configcheck.CheckAll(object); len(faults) > 0 {
 		err := new(ConfigError)
 		for _, f := range faults {
 			err.Faults = append(err.Faults, ConfigFault(f))
@@ -409,6 +476,18 @@ func (s Strategy) MarshalJSON() ([]byte, error) { return marshalPart(s) }
 // UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
 func (s *Strategy) UnmarshalJSON(b []byte) error { return unmarshalPart(b, s) }
 
+// MarshalJSON encodes s, including Extra.
+func (s Sticky) MarshalJSON() ([]byte, error) { return marshalPart(s) }
+
+// UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
+func (s *Sticky) UnmarshalJSON(b []byte) error { return unmarshalPart(b, s) }
+
+// MarshalJSON encodes d, including Extra.
+func (d Deployment) MarshalJSON() ([]byte, error) { return marshalPart(d) }
+
+// UnmarshalJSON treats keys without a field like [ConfigObject.UnmarshalJSON].
+func (d *Deployment) UnmarshalJSON(b []byte) error { return unmarshalPart(b, d) }
+
 // MarshalJSON encodes c, including Extra.
 func (c Condition) MarshalJSON() ([]byte, error) { return marshalPart(c) }
 
@@ -438,6 +517,8 @@ type part interface{ extra() map[string]any }
 
 func (c ConfigObject) extra() map[string]any   { return c.Extra }
 func (s Strategy) extra() map[string]any       { return s.Extra }
+func (s Sticky) extra() map[string]any         { return s.Extra }
+func (d Deployment) extra() map[string]any     { return d.Extra }
 func (c Condition) extra() map[string]any      { return c.Extra }
 func (c Cache) extra() map[string]any          { return c.Extra }
 func (r Retry) extra() map[string]any          { return r.Extra }
@@ -548,8 +629,10 @@ func (n *partCount) objectOf(p part, depth int) (map[string]any, error) {
 			object[field.key], err = objectsOf(n, v, depth+1)
 		case []Condition:
 			object[field.key], err = objectsOf(n, v, depth+1)
+		case []Deployment:
+			object[field.key], err = objectsOf(n, v, depth+1)
 		case time.Duration:
-			object[field.key] = milliseconds(v)
+			object[field.key] = roundUp(v, field.unit)
 		default:
 			object[field.key] = v
 		}
@@ -591,10 +674,14 @@ func setPart(dst reflect.Value, object map[string]any) {
 	for key, value := range object {
 		if i := slices.IndexFunc(fields, func(f jsonField) bool { return f.key == key }); i >= 0 {
 			f := dst.Field(fields[i].index)
-			if setValue(f, value) && !f.IsZero() {
+			if d, ok := f.Addr().Interface().(*time.Duration); ok {
+				*d = decodeDuration(value, fields[i].unit)
+			} else if !setValue(f, value) {
+				f.SetZero()
+			}
+			if !f.IsZero() {
 				continue
 			}
-			f.SetZero()
 		}
 		extra[key] = value
 	}
@@ -663,10 +750,6 @@ func setValue(dst reflect.Value, value any) bool {
 			n, err := strconv.ParseInt(string(v), 10, t.Bits())
 			dst.SetInt(n)
 			return err == nil
-		case reflect.Int64:
-			n, ok := parseMilliseconds(v)
-			dst.SetInt(int64(n))
-			return ok
 		case reflect.Float64:
 			n, err := v.Float64()
 			dst.SetFloat(n)
@@ -676,20 +759,21 @@ func setValue(dst reflect.Value, value any) bool {
 	return false
 }
 
-// parseMilliseconds parses a whole number of milliseconds. A fraction does not fit: it
-// would be rounded up when it is encoded again.
-func parseMilliseconds(n json.Number) (time.Duration, bool) {
-	const most = math.MaxInt64 / int64(time.Millisecond)
+// decodeDuration returns a whole number of units, or 0 if the value is anything else. A
+// fraction does not fit into a field: it would be rounded up when it is encoded again.
+func decodeDuration(value any, unit time.Duration) time.Duration {
+	n, _ := value.(json.Number)
+	most := math.MaxInt64 / int64(unit)
 	// Exact arithmetic on a number of a million digits would take seconds.
 	f, err := n.Float64()
 	if err != nil || len(n) > 30 || math.Abs(f) < 1 || math.Abs(f) > float64(most) {
-		return 0, false
+		return 0
 	}
 	exact, ok := new(big.Rat).SetString(string(n))
 	if !ok || !exact.IsInt() {
-		return 0, false
+		return 0
 	}
-	return time.Duration(exact.Num().Int64()) * time.Millisecond, true
+	return time.Duration(exact.Num().Int64()) * unit
 }
 
 // unmarshalUseNumber is json.Unmarshal, except that it decodes numbers to json.Number.
@@ -703,6 +787,7 @@ func unmarshalUseNumber(b []byte, v any) error {
 type jsonField struct {
 	key   string
 	index int
+	unit  time.Duration // of its JSON, if it is a time.Duration
 }
 
 var jsonFieldsCache sync.Map // of []jsonField, by reflect.Type
@@ -712,8 +797,13 @@ func jsonFields(t reflect.Type) (fields []jsonField) {
 		return cached.([]jsonField)
 	}
 	for i := range t.NumField() {
-		if key := t.Field(i).Tag.Get("json"); key != "-" {
-			fields = append(fields, jsonField{key, i})
+		tag := t.Field(i).Tag
+		unit := time.Millisecond
+		if tag.Get("unit") == "s" {
+			unit = time.Second
+		}
+		if key := tag.Get("json"); key != "-" {
+			fields = append(fields, jsonField{key, i, unit})
 		}
 	}
 	jsonFieldsCache.Store(t, fields)

@@ -33,8 +33,22 @@ var (
 			},
 		},
 		Targets: []portkey.ConfigObject{
-			{Name: "rest", Strategy: &portkey.Strategy{Mode: portkey.ModeLoadBalance}, Targets: []portkey.ConfigObject{
+			{Name: "rest", Strategy: &portkey.Strategy{
+				Mode:   portkey.ModeLoadBalance,
+				Sticky: &portkey.Sticky{Enabled: portkey.Ptr(true), HashFields: []string{"metadata.u"}, TTL: time.Hour},
+			}, Targets: []portkey.ConfigObject{
 				{Provider: "openai", APIKey: "k1", Weight: portkey.Ptr(0.0)},
+				{Passthrough: portkey.Ptr(true), FetchIntegratedModels: portkey.Ptr(false)},
+				{
+					Provider: "azure-openai", APIKey: "k3", ResourceName: "r", DeploymentID: "d1", APIVersion: "v1",
+					Deployments: []portkey.Deployment{
+						{DeploymentID: "d2", Alias: "a", APIVersion: "v1", IsDefault: portkey.Ptr(false)},
+					},
+				},
+				{
+					Provider: "vertex-ai", VertexRegion: "eu",
+					VertexServiceAccountJSON: map[string]any{"type": "service_account", "n": 1},
+				},
 				{
 					Provider: "@team", Weight: portkey.Ptr(0.75),
 					OverrideParams: map[string]any{"model": "m", "user": "Zoë", "seed": 7},
@@ -73,8 +87,19 @@ var (
 			}
 		},
 		"targets": [
-			{"name": "rest", "strategy": {"mode": "loadbalance"}, "targets": [
+			{"name": "rest", "strategy": {
+				"mode": "loadbalance", "sticky": {"enabled": true, "hash_fields": ["metadata.u"], "ttl": 3600}
+			}, "targets": [
 				{"provider": "openai", "api_key": "k1", "weight": 0},
+				{"passthrough": true, "fetch_integrated_models": false},
+				{
+					"provider": "azure-openai", "api_key": "k3", "resource_name": "r", "deployment_id": "d1", "api_version": "v1",
+					"deployments": [{"deployment_id": "d2", "alias": "a", "api_version": "v1", "is_default": false}]
+				},
+				{
+					"provider": "vertex-ai", "vertex_region": "eu",
+					"vertex_service_account_json": {"type": "service_account", "n": 1}
+				},
 				{"provider": "@team", "weight": 0.75, "override_params": {"model": "m", "user": "Zoë", "seed": 7}},
 				{"virtual_key": "vk", "default_params": {"top_p": 0.9}, "drop_params": ["logprobs"]}
 			]},
@@ -156,7 +181,7 @@ func TestConfigObjectKeepsAllJSON(t *testing.T) {
 			"values of other types",
 			`{"weight":"heavy","targets":[null,3,{"retry":[]}],"on_status_codes":[429.5],` +
 				`"strategy":{"mode":4,"conditions":[{"query":{"a":12345678901234567890},"then":"x","else":1}]},` +
-				`"vertex_service_account_json":{"a":1}}`,
+				`"vertex_service_account_json":["a"],"passthrough":0,"deployments":[{"alias":1},2]}`,
 		},
 		{
 			"durations that do not fit",
@@ -242,6 +267,37 @@ func TestDurationsOfAConfigAreMilliseconds(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got, wantConfig) {
 			t.Errorf("%s: got %#v, want %v in both fields", number, got.Extra, want)
+		}
+	}
+}
+
+func TestStickyTTLIsInSeconds(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		ttl  time.Duration
+		want string
+	}{
+		{0, `{}`},
+		{time.Nanosecond, `{"ttl":1}`},
+		{time.Second, `{"ttl":1}`},
+		{time.Second + time.Millisecond, `{"ttl":2}`},
+		{time.Hour, `{"ttl":3600}`},
+		{math.MaxInt64, `{"ttl":9223372037}`},
+	} {
+		if got, err := json.Marshal(portkey.Sticky{TTL: tt.ttl}); err != nil || string(got) != tt.want {
+			t.Errorf("%v: got %s, %v, want %s", tt.ttl, got, err, tt.want)
+		}
+	}
+	for number, want := range map[string]time.Duration{
+		"1": time.Second, "90.0": 90 * time.Second, "3.6e3": time.Hour, "9223372036": 9223372036 * time.Second,
+		"0.5": 0, "9223372037": 0, "1e300": 0, `"60"`: 0, "null": 0, // they do not fit
+	} {
+		var got portkey.Sticky
+		if err := json.Unmarshal([]byte(`{"ttl":`+number+`}`), &got); err != nil {
+			t.Fatal(err)
+		}
+		if _, inExtra := got.Extra["ttl"]; got.TTL != want || inExtra != (want == 0) {
+			t.Errorf("%s: got %v, and %v in Extra, want %v", number, got.TTL, got.Extra, want)
 		}
 	}
 }
@@ -410,13 +466,37 @@ func TestValidateReportsEveryProblemWithItsPath(t *testing.T) {
 			"wrong types",
 			`{"provider":"openai","api_key":"k","custom_host":"ftp://x","forward_headers":"a",` +
 				`"request_timeout":true,"on_status_codes":["429"],"strict_open_ai_compliance":"false",` +
-				`"aws_region":1,"vertex_service_account_json":{"a":1},"input_guardrails":["a",{}],` +
-				`"after_request_hooks":[1]}`,
+				`"aws_region":1,"vertex_service_account_json":[],"input_guardrails":["a",{},1],` +
+				`"after_request_hooks":[1],"passthrough":"true","default_params":[],"drop_params":"a"}`,
 			[]string{
 				"after_request_hooks[0] must be an object", "aws_region must be a string", "custom_host must start with",
-				"forward_headers must be a list", "input_guardrails must be", "on_status_codes[0] must be a number",
+				"default_params must be an object", "drop_params must be a list", "forward_headers must be a list",
+				"input_guardrails[2] must be", "on_status_codes[0] must be a number", "passthrough must be true or false",
 				"request_timeout must be a number", "strict_open_ai_compliance must be",
 				"vertex_service_account_json must be",
+			},
+		},
+		{
+			"wrong types in parts",
+			`{"strategy":{"mode":"loadbalance","sticky":{"enabled":1,"hash_fields":[1],"ttl":"60"},` +
+				`"cb_config":{"failure_threshold":"5"}},"targets":[{"virtual_key":"vk","deployments":[{"alias":"a"}]}]}`,
+			[]string{
+				"strategy.cb_config.failure_threshold must be", "strategy.sticky.enabled must be",
+				"strategy.sticky.hash_fields[0] must be", "strategy.sticky.ttl must be",
+				"targets[0].deployments[0].deployment_id is missing", "targets[0].deployments[0].api_version is missing",
+			},
+		},
+		{
+			"conditions that the gateway does not evaluate as written",
+			`{"strategy":{"mode":"conditional","default":"a","conditions":[` +
+				`{"query":{"metadata.user.plan":{"$eq":"paid"}},"then":"a"},{"query":{"headers.x-plan":"paid"},"then":"a"},` +
+				`{"query":{"plan":"paid"},"then":"a"},{"query":{"metadata.plan":{"$regex":"*paid"}},"then":"a"},` +
+				`{"query":{"$or":[{"metadata.plan":"paid"}],"metadata.region":"EU"},"then":"a"}]},` +
+				`"targets":[{"name":"a","virtual_key":"vk"}]}`,
+			[]string{
+				"strategy.conditions[0].query has a nested key", "strategy.conditions[1].query has an unknown key",
+				"strategy.conditions[2].query has an unknown key", "strategy.conditions[3].query has a $regex",
+				"strategy.conditions[4].query has keys beside $and or $or",
 			},
 		},
 		{
@@ -600,6 +680,15 @@ func TestConfigThatContainsItselfIsRejected(t *testing.T) {
 		{"OutputGuardrails", func(c *portkey.ConfigObject) { c.OutputGuardrails = []any{map[string]any{"a": &c}} }},
 		{"BeforeRequestHooks", func(c *portkey.ConfigObject) { c.BeforeRequestHooks = []map[string]any{{"a": c}} }},
 		{"AfterRequestHooks", func(c *portkey.ConfigObject) { c.AfterRequestHooks = []map[string]any{{"a": c}} }},
+		{"Sticky.Extra", func(c *portkey.ConfigObject) {
+			c.Strategy = &portkey.Strategy{Sticky: &portkey.Sticky{Extra: map[string]any{"a": c}}}
+		}},
+		{"Deployment.Extra", func(c *portkey.ConfigObject) {
+			c.Deployments = []portkey.Deployment{{Extra: map[string]any{"a": c}}}
+		}},
+		{"VertexServiceAccountJSON", func(c *portkey.ConfigObject) {
+			c.VertexServiceAccountJSON = map[string]any{"a": c}
+		}},
 		{"Strategy.Extra", func(c *portkey.ConfigObject) {
 			c.Strategy = &portkey.Strategy{Mode: portkey.ModeSingle, Extra: map[string]any{"a": c}}
 		}},

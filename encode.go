@@ -339,20 +339,20 @@ func fieldText(f reflect.Value) string {
 	case int64:
 		return strconv.FormatInt(v, 10)
 	case time.Duration:
-		return strconv.FormatInt(milliseconds(v), 10)
+		return strconv.FormatInt(roundUp(v, time.Millisecond), 10)
 	case []string:
 		return strings.Join(v, ",")
 	}
 	panic("portkey: a field of Headers has the unsupported type " + f.Type().String())
 }
 
-// milliseconds returns d in milliseconds, rounded up: 0 would disable a timeout.
-func milliseconds(d time.Duration) int64 {
-	ms := int64(d / time.Millisecond)
-	if d%time.Millisecond > 0 {
-		ms++
+// roundUp returns d in units, rounded up: 0 would disable a timeout.
+func roundUp(d, unit time.Duration) int64 {
+	n := int64(d / unit)
+	if d%unit > 0 {
+		n++
 	}
-	return ms
+	return n
 }
 
 // newHeaderField checks and encodes a value.

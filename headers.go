@@ -87,7 +87,8 @@ type Headers struct {
 	RequestTimeout time.Duration `header:"x-portkey-request-timeout"`
 
 	// StrictOpenAICompliance, if false, allows responses with fields that OpenAI does
-	// not have. The gateway's default is true.
+	// not have. Event streams contain hook_results, the results of guardrails, only then;
+	// other responses always do. The gateway's default is true.
 	StrictOpenAICompliance *bool `header:"x-portkey-strict-open-ai-compliance"`
 
 	// Debug, if false, keeps the contents of request and response out of Portkey's
@@ -105,12 +106,15 @@ type Headers struct {
 	// Beta are the version strings of beta features of the gateway.
 	Beta []string `header:"x-portkey-beta"`
 
-	// NitroMode makes the hosted gateway skip retries, guardrails and the parameters of
-	// the config, to save time.
+	// NitroMode makes the hosted gateway forward the request body to the provider without
+	// reading it, to save time. Provider, or a Config without targets, has to name the
+	// provider. The gateway answers 4xx if the config has targets, retries, guardrails of
+	// the input or OverrideParams, and it ignores a cache. Portkey documents nitro mode as
+	// a beta for some accounts, providers and endpoints.
 	NitroMode *bool `header:"x-portkey-nitro-mode"`
 
-	// FetchIntegratedModels makes GET /v1/models list the models of the workspace's
-	// integrations.
+	// FetchIntegratedModels makes GET /v1/models list the models of the workspace's catalog
+	// instead of asking the provider.
 	FetchIntegratedModels *bool `header:"x-portkey-fetch-integrated-models"`
 
 	// ProviderResponsesProxy makes the gateway forward /v1/responses to a provider

@@ -114,8 +114,8 @@ func secretConfig() portkey.ConfigObject {
 				f.Set(reflect.ValueOf([]string{secret}))
 			case map[string]any:
 				f.Set(reflect.ValueOf(map[string]any{secret: secret}))
-			case map[string]string:
-				f.Set(reflect.ValueOf(map[string]string{secret: secret}))
+			case []portkey.Deployment:
+				f.Set(reflect.ValueOf([]portkey.Deployment{{DeploymentID: secret, Extra: map[string]any{secret: secret}}}))
 			}
 		}
 	}

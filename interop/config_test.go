@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -45,6 +47,14 @@ var configDifferences = map[string]struct {
 	"custom_host with a fragment":     {"Validate", "the endpoint's path is put behind it: nothing good comes of it"},
 	"custom_host with an escape":      {"Validate", "as everywhere in the library: what is escaped gets lost on the way"},
 	"custom_host too long":            {"Validate", "documented, and so refused by the hosted gateway"},
+	"target passthrough":              {"gateway", "hosted gateway only"},
+	"target default_params":           {"gateway", "hosted gateway only"},
+	"target drop_params":              {"gateway", "hosted gateway only"},
+	"target fetch_integrated_models":  {"gateway", "hosted gateway only"},
+	"guardrails of both kinds":        {"gateway", "the published schema allows them in one list"},
+	"service account with a number":   {"gateway", "the published schema allows any value"},
+	"hosted key of another type":      {"Validate", "the open-source gateway does not read the key"},
+	"query not evaluated as written":  {"Validate", "see TestQueriesThatValidateRefusesAreNotEvaluatedAsWritten"},
 	"part of a query that is none":    {"Validate", "it holds always, whatever it was to say"},
 	"name that is not text":           {"Validate", "no condition can name such a target"},
 	"virtual_key that is not text":    {"Validate", "the open-source gateway does not look at it"},
@@ -91,7 +101,6 @@ var configTemplates = []template{
 	{"vertex_project_id", "text", `{"vertex_project_id":%s}`},
 	{"vertex_region", "text", `{"vertex_region":%s}`},
 	{"vertex_service_account_json", "object", `{"vertex_service_account_json":%s}`},
-	{"vertex_service_account_json", "text", `{"vertex_service_account_json":{"type":%s}}`},
 	{"cache", "object", `{"cache":%s}`},
 	{"cache.mode", "text", `{"cache":{"mode":%s}}`},
 	{"cache.max_age", "number", `{"cache":{"mode":"simple","max_age":%s}}`},
@@ -102,11 +111,11 @@ var configTemplates = []template{
 	{"retry.use_retry_after_header", "flag", `{"retry":{"attempts":1,"use_retry_after_header":%s}}`},
 	{"input_guardrails", "list", `{"input_guardrails":%s}`},
 	{"input_guardrails", "text or object", `{"input_guardrails":[%s]}`},
-	{"input_guardrails", "text", `{"input_guardrails":["g1",%s]}`},
-	{"input_guardrails", "object", `{"input_guardrails":[{"id":"g1"},%s]}`},
+	{"input_guardrails[1]", "text or object", `{"input_guardrails":["g1",%s]}`},
+	{"input_guardrails[1]", "text or object", `{"input_guardrails":[{"id":"g1"},%s]}`},
 	{"output_guardrails", "list", `{"output_guardrails":%s}`},
-	{"output_guardrails", "text", `{"output_guardrails":["g1",%s]}`},
-	{"output_guardrails", "object", `{"output_guardrails":[{"id":"g1"},%s]}`},
+	{"output_guardrails[1]", "text or object", `{"output_guardrails":["g1",%s]}`},
+	{"output_guardrails[1]", "text or object", `{"output_guardrails":[{"id":"g1"},%s]}`},
 	{"before_request_hooks", "list", `{"before_request_hooks":%s}`},
 	{"before_request_hooks[0]", "object", `{"before_request_hooks":[%s]}`},
 	{"after_request_hooks", "list", `{"after_request_hooks":%s}`},
@@ -272,6 +281,23 @@ var configForms = []configCase{
 	{"target @provider", `{"provider":"@openai-prod","api_key":"k"}`, ""},
 	{"target @model", `{"override_params":{"model":"@openai-prod/gpt-4o"}}`, ""},
 	{"target custom_host", `{"provider":"openai","custom_host":"https://llm.example.com/v1"}`, ""},
+	{"target passthrough", `{"passthrough":true}`, ""},
+	{"target passthrough", `{"passthrough":true,"override_params":{"model":"m2"}}`, ""},
+	{"target default_params", `{"default_params":{"temperature":0.5}}`, ""},
+	{"target drop_params", `{"drop_params":["user"]}`, ""},
+	{"target fetch_integrated_models", `{"fetch_integrated_models":true,"targets":[` + someTarget + `]}`, ""},
+	{"guardrails of both kinds", `{"input_guardrails":["g1",{"id":"g2"}]}`, ""},
+	{"guardrails of both kinds", `{"output_guardrails":[{"default.contains":{"operator":"none","words":["zzz"]}},"g1"]}`, ""},
+	{"service account with a number", `{"vertex_service_account_json":{"type":"service_account","n":1}}`, ""},
+	{"hosted keys", `{"passthrough":false,"fetch_integrated_models":false,"default_params":{},"drop_params":["a.b[*].c"]}`, ""},
+	{"hosted keys", `{"strategy":{"mode":"loadbalance","sticky":{"enabled":true,"hash_fields":["metadata.u"],"ttl":60}},"targets":[` + someTarget + `]}`, ""},
+	{"hosted keys", `{"cb_config":{"failure_threshold":3,"failure_threshold_percentage":12.5,"cooldown_interval":30000}}`, ""},
+	{"hosted key of another type", `{"passthrough":"true"}`, "passthrough"},
+	{"hosted key of another type", `{"default_params":[]}`, "default_params"},
+	{"hosted key of another type", `{"drop_params":"a"}`, "drop_params"},
+	{"hosted key of another type", `{"cb_config":{"failure_threshold":"3"}}`, "cb_config.failure_threshold"},
+	{"hosted key of another type", `{"deployments":[{"deployment_id":"d","alias":"a"}]}`, "deployments[0].api_version"},
+	{"hosted key of another type", `{"strategy":{"mode":"loadbalance","sticky":{"ttl":"1h"}},"targets":[` + someTarget + `]}`, "strategy.sticky.ttl"},
 	{"target azure_endpoint_name", `{"provider":"azure-ai","azure_endpoint_name":"e"}`, ""},
 	{"target azure_deployment_name", `{"provider":"azure-ai","azure_deployment_name":"d"}`, ""},
 	{"unknown provider", `{"provider":"databricks"}`, ""},
@@ -289,10 +315,123 @@ var configForms = []configCase{
 }
 
 // querying is a conditional config whose one condition is query, with then and
-// default; metadata.plan is "paid", metadata.n "5" and params.max_tokens 16.
+// default. callWithConfig has the metadata and parameters that it compares.
 func querying(query, then, def string) string {
 	return fmt.Sprintf(`{"strategy":{"mode":"conditional","conditions":[{"query":%s,"then":%q}],"default":%q},`+
 		`"targets":[%s,{"name":"b","provider":"groq","api_key":"k2"}]}`, query, then, def, someTarget)
+}
+
+// unevaluatedQueries are queries that Validate refuses, though the gateway does not. For the call of callWithConfig
+// their authors would expect another result, except where the gateway's is the same for every call.
+var unevaluatedQueries = []struct {
+	query string
+	holds bool // at the gateway
+}{
+	{`{"metadata.user.plan":{"$eq":"paid"}}`, false},
+	{`{"metadata.user.plan":"paid"}`, false},
+	{`{"metadata.plan.x":{"$eq":"paid"}}`, true}, // compares metadata.plan
+	{`{"params.response_format.type":{"$eq":"json_object"}}`, false},
+	{`{"headers.x-plan":{"$eq":"paid"}}`, false},
+	{`{"url.method":{"$eq":"POST"}}`, false},
+	{`{"plan":"paid"}`, false},
+	{`{"model":{"$ne":"m1"}}`, true}, // the key is absent from every request
+	{`{"metadata.plan":{"$regex":"(?i)PAID"}}`, false},
+	{`{"metadata.plan":{"$regex":"(paid"}}`, false},
+	{`{"metadata.plan":{"$in":"paid"}}`, false},
+	{`{"metadata.plan":{"$nin":"free"}}`, false},
+	{`{"$or":"paid"}`, false},
+	{`{"$and":null}`, false},
+	{`{"$or":[{"metadata.plan":"paid"}],"metadata.n":"6"}`, true},
+	{`{"$and":[{"metadata.plan":"paid"}],"$or":[{"metadata.n":"6"}]}`, true},
+}
+
+func TestQueriesThatValidateRefusesAreNotEvaluatedAsWritten(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	for _, tt := range unevaluatedQueries {
+		t.Run(tt.query, func(t *testing.T) {
+			t.Parallel()
+			config := querying(tt.query, "a", "b")
+			if err := validate(config); err == nil {
+				t.Error("Validate: got no error")
+			}
+			resp, _, err := callWithConfig(bounded(t), gatewayURL(t)+"/chat/completions", u, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "config.targets[1]" // the default
+			if tt.holds {
+				want = "config.targets[0]"
+			}
+			check(t, "target", resp.Header.Get("X-Portkey-Last-Used-Option-Index"), want)
+		})
+	}
+}
+
+// randomExpression returns a random regular expression, most often an invalid one.
+func randomExpression(r *rand.Rand) string {
+	pieces := []string{
+		"(", ")", "[", "]", "{", "}", "*", "+", "?", "|", "^", "$", ".", "\\", ",", "-", ":", "=", "!", "<", ">",
+		"a", "b", "k", "u", "z", "B", "1", "2", "é", "🥇", "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?<n>", "(?i)", "(?i:",
+		"(?P<n>", "{1}", "{1,2}", "{2,1}", "{1,}", "{9999999999,9999999998}", `\d`, `\b`, `\x41`, `\u{41}`, `\k<n>`,
+		"[a-z]", "[z-a]", "[^", `[\x09-1]`, "*?", "+?",
+	}
+	var expression strings.Builder
+	for range 1 + r.IntN(10) {
+		expression.WriteString(pieces[r.IntN(len(pieces))])
+	}
+	return expression.String()
+}
+
+// Validate refuses no expression that JavaScript accepts, and few that it does not are accepted.
+func TestRegularExpressionsAreJudgedAsInJavaScript(t *testing.T) {
+	t.Parallel()
+	gatewayURL(t) // skips the test if there is no Node.js
+	r := random(t)
+	expressions := make([]string, 20000)
+	for i := range expressions {
+		expressions[i] = randomExpression(r)
+	}
+	const script = `const read = require("fs").readFileSync;
+		const compiles = e => { try { new RegExp(e); return true } catch { return false } };
+		console.log(JSON.stringify(JSON.parse(read(0, "utf8")).map(compiles)))`
+	input, err := json.Marshal(expressions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(bounded(t), "node", "-e", script)
+	cmd.Stdin = bytes.NewReader(input)
+	output, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compiles []bool
+	if err := json.Unmarshal(output, &compiles); err != nil || len(compiles) != len(expressions) {
+		t.Fatalf("got %d verdicts from node, %v, want %d", len(compiles), err, len(expressions))
+	}
+
+	valid, invalid, missed := 0, 0, 0
+	for i, expression := range expressions {
+		query, err := json.Marshal(map[string]any{"metadata.plan": map[string]string{"$regex": expression}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fault := validate(querying(string(query), "a", "b"))
+		switch {
+		case compiles[i] && fault != nil:
+			t.Errorf("%q: got %v, want no error, as in JavaScript", expression, fault)
+		case compiles[i]:
+			valid++
+		case fault != nil:
+			invalid++
+		default:
+			missed++
+		}
+	}
+	t.Logf("valid: %d, invalid: %d, invalid but accepted: %d", valid, invalid, missed)
+	if valid < 1000 || missed*50 > invalid {
+		t.Errorf("got %d valid, %d invalid and %d missed, want at least 1000 valid, and at most 2%% missed", valid, invalid, missed)
+	}
 }
 
 func conditionalForms() (forms []configCase) {
@@ -340,11 +479,11 @@ func conditionalForms() (forms []configCase) {
 		add("part of a query that is none", querying(query, "a", "b"), "strategy.conditions[0].query")
 	}
 	add("null in a query", querying(`{"$or":[null]}`, "a", "b"), "strategy.conditions[0].query.$or[0]")
-	for _, query := range []string{
-		`{"$or":"x"}`, `{"$and":null}`, `{"metadata.plan":null}`, `{"metadata.plan":[]}`, `{"plan":1}`,
-		`{"metadata.plan":{"$in":"paid"}}`, `{"metadata.plan":{"$regex":"("}}`, `{"metadata.plan":{"$gt":true}}`,
-	} {
+	for _, query := range []string{`{"metadata.plan":null}`, `{"metadata.plan":[]}`, `{"metadata.plan":{"$gt":true}}`} {
 		add("odd query", querying(query, "a", "b"), "")
+	}
+	for _, q := range unevaluatedQueries {
+		add("query not evaluated as written", querying(q.query, "a", "b"), "strategy.conditions[0].query")
 	}
 	add("default that names no target", querying(`{"metadata.plan":"free"}`, "a", "nobody"), "strategy.default")
 	add("default that names no target", querying(`{"metadata.plan":"free"}`, "a", ""), "strategy.default")
@@ -541,6 +680,105 @@ func TestConfigObjectAndMetadataInAnyLanguage(t *testing.T) {
 	check(t, "overridden parameter upstream", body.User, text)
 }
 
+func TestAzureNamesThatTheGatewayReads(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, path, version string // upstream
+		config              portkey.ConfigObject
+	}{
+		{"names of the schema", "/v1/deployments/dep/chat/completions", "2024-10-21", portkey.ConfigObject{
+			Provider: "azure-openai", APIKey: "k1", ResourceName: "res", DeploymentID: "dep", APIVersion: "2024-10-21",
+		}},
+		{"names of the headers", "/v1/deployments/undefined/chat/completions", "", portkey.ConfigObject{
+			Provider: "azure-openai", APIKey: "k1", AzureResourceName: "res", AzureDeploymentID: "dep", AzureAPIVersion: "2024-10-21",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := newUpstream(t, nil)
+			chat(t, bounded(t), rerouted(t, portkey.Headers{CustomHost: u.URL + "/v1", Config: tt.config}), "m1")
+			got := u.only(t)
+			check(t, "path", got.Path, tt.path)
+			check(t, "api-version", got.Query.Get("api-version"), tt.version)
+		})
+	}
+}
+
+func TestGatewayIgnoresDefaultAndDropParams(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	chat(t, bounded(t), rerouted(t, portkey.Headers{CustomHost: u.URL + "/v1", Config: portkey.ConfigObject{
+		Provider: "openai", APIKey: "k1",
+		DefaultParams: map[string]any{"user": "default"}, OverrideParams: map[string]any{"seed": 7}, DropParams: []string{"seed"},
+	}}), "m1")
+	var body map[string]any
+	if err := json.Unmarshal(u.only(t).Body, &body); err != nil {
+		t.Fatal(err)
+	}
+	check(t, "user", body["user"], nil)
+	check(t, "seed", body["seed"], any(7.0))
+}
+
+func TestGatewayHasNoCache(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	client := rerouted(t, portkey.Headers{CustomHost: u.URL + "/v1", Config: portkey.ConfigObject{
+		Provider: "openai", APIKey: "k1", Cache: &portkey.Cache{Mode: portkey.CacheSimple},
+	}})
+	for range 2 {
+		var info portkey.ResponseInfo
+		chat(t, portkey.WithResponseInfo(bounded(t), &info), client, "m1")
+		check(t, "cache status", info.CacheStatus, portkey.CacheDisabled)
+	}
+	check(t, "requests upstream", len(u.requests()), 2)
+}
+
+func TestHookResultsInStreamsNeedComplianceToBeOff(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	for _, tt := range []struct {
+		name           string
+		header, config *bool
+		stream, want   bool
+	}{
+		{"not set", nil, nil, true, false},
+		{"on", portkey.Ptr(true), nil, true, false},
+		{"off", portkey.Ptr(false), nil, true, true},
+		{"off in the config", portkey.Ptr(true), portkey.Ptr(false), true, true},
+		{"no stream", nil, nil, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			config := portkey.ConfigObject{
+				Provider: "openai", APIKey: "k1", StrictOpenAICompliance: tt.config,
+				InputGuardrails: []any{map[string]any{"default.contains": map[string]any{"operator": "none", "words": []string{"x"}}}},
+			}
+			client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t), Headers: portkey.Headers{
+				CustomHost: u.URL + "/v1", Config: config, StrictOpenAICompliance: tt.header,
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			req, err := http.NewRequestWithContext(bounded(t), http.MethodPost, "https://api.openai.com/v1/chat/completions",
+				strings.NewReader(fmt.Sprintf(`{"model":"m1","stream":%t,"messages":[{"role":"user","content":"hi"}]}`, tt.stream)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/json")
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, "status", resp.StatusCode, http.StatusOK)
+			check(t, "hook_results in the response", strings.Contains(string(body), "hook_results"), tt.want)
+		})
+	}
+}
+
 func TestValidateJudgesAsTheGatewayDoes(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -597,25 +835,31 @@ func TestValidateJudgesAsTheGatewayDoes(t *testing.T) {
 	}
 }
 
-// judge sends a config to the gateway, and returns how that refuses it, if it does.
-func judge(ctx context.Context, url string, u *upstream, config string) (refusal string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url,
-		strings.NewReader(`{"model":"m1","max_tokens":16,"messages":[{"role":"user","content":"hi"}]}`))
+// callWithConfig sends a call with a config to the gateway.
+func callWithConfig(ctx context.Context, url string, u *upstream, config string) (resp *http.Response, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(`{"model":"m1","max_tokens":16,`+
+		`"response_format":{"type":"json_object"},"messages":[{"role":"user","content":"hi"}]}`))
 	if err != nil {
-		return "", err
+		return nil, nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+clientKey)
+	req.Header.Set("X-Plan", "paid")
 	req.Header.Set("X-Portkey-Provider", "openai")
 	req.Header.Set("X-Portkey-Custom-Host", u.URL+"/v1")
-	req.Header.Set("X-Portkey-Metadata", `{"plan":"paid","n":"5"}`)
+	req.Header.Set("X-Portkey-Metadata", `{"plan":"paid","n":"5","user":{"plan":"paid"},"user.plan":"paid"}`)
 	req.Header.Set("X-Portkey-Config", config)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
+	if resp, err = http.DefaultClient.Do(req); err != nil {
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	body, err = io.ReadAll(resp.Body)
+	return resp, body, err
+}
+
+// judge sends a config to the gateway, and returns how that refuses it, if it does.
+func judge(ctx context.Context, url string, u *upstream, config string) (refusal string, err error) {
+	resp, body, err := callWithConfig(ctx, url, u, config)
 	if err != nil {
 		return "", err
 	}

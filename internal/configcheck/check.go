@@ -27,11 +27,19 @@ func (f Fault) String() string {
 	return f.Path + " " + f.Reason
 }
 
-// Check returns all faults of config, as encoding/json decodes it into an any.
-// Keys, providers and values that only the hosted gateway knows are accepted.
-func Check(config map[string]any) []Fault {
-	var c checker
-	checkTarget(&c, config)
+// Check returns what the gateway would refuse about config, as encoding/json decodes it
+// into an any. Keys, providers and values that only the hosted gateway knows are
+// accepted.
+func Check(config map[string]any) []Fault { return new(checker).check(config) }
+
+// CheckAll also returns the conditions that the gateway accepts, but does not evaluate as
+// they are written.
+func CheckAll(config map[string]any) []Fault {
+	return (&checker{all: true}).check(config)
+}
+
+func (c *checker) check(config map[string]any) []Fault {
+	checkTarget(c, config)
 	if _, ok := config["options"]; ok {
 		c.addFault("options", "belongs to a config format that the gateway no longer reads: use strategy and targets")
 	}
@@ -59,6 +67,8 @@ func CheckCustomHost(host string) error {
 type checker struct {
 	path   []step
 	faults []Fault
+
+	all bool // also report what the gateway accepts; see CheckAll
 }
 
 // A step is a key of an object, or an index of a list.
@@ -110,6 +120,13 @@ var configKeys map[string]check
 
 func init() { // an initializer would refer to itself: targets are configs
 	statusCodes := listOf(checkNumber)
+	circuitBreaker := object(map[string]check{
+		"failure_threshold":            checkNumber,
+		"failure_threshold_percentage": checkNumber,
+		"minimum_requests":             checkNumber,
+		"cooldown_interval":            checkNumber,
+		"failure_status_codes":         statusCodes,
+	})
 	configKeys = map[string]check{
 		"strategy": object(map[string]check{
 			"mode":            oneOf("single", "loadbalance", "fallback", "conditional"),
@@ -119,8 +136,15 @@ func init() { // an initializer would refer to itself: targets are configs
 				"then":  checkString,
 			}, "query", "then")),
 			"default": checkString,
+			"sticky": object(map[string]check{
+				"enabled":     checkBool,
+				"hash_fields": listOf(checkString),
+				"ttl":         checkNumber,
+			}),
+			"cb_config": circuitBreaker,
 		}, "mode"),
-		"targets": listOf(checkTarget),
+		"targets":   listOf(checkTarget),
+		"cb_config": circuitBreaker,
 
 		"name":            checkString,
 		"provider":        checkProvider,
@@ -137,27 +161,50 @@ func init() { // an initializer would refer to itself: targets are configs
 			"max_age": checkNumber,
 		}, "mode"),
 		"retry": object(map[string]check{
-			"attempts":               checkNumber,
-			"on_status_codes":        statusCodes,
-			"use_retry_after_header": checkBool,
+			"attempts":                checkNumber,
+			"on_status_codes":         statusCodes,
+			"use_retry_after_header":  checkBool,
+			"use_retry_after_headers": checkBool,
 		}, "attempts"),
 		"strict_open_ai_compliance": checkBool,
-		"input_guardrails":          checkGuardrails,
-		"output_guardrails":         checkGuardrails,
+		"passthrough":               checkBool,
+		"fetch_integrated_models":   checkBool,
+		"override_params":           checkObject,
+		"default_params":            checkObject,
+		"drop_params":               listOf(checkString),
+		"input_guardrails":          listOf(checkGuardrail),
+		"output_guardrails":         listOf(checkGuardrail),
 		"before_request_hooks":      listOf(checkObject),
 		"after_request_hooks":       listOf(checkObject),
 
-		"openai_project":              checkString,
-		"openai_organization":         checkString,
-		"azure_model_name":            checkString,
-		"azure_auth_mode":             checkString,
-		"aws_access_key_id":           checkString,
-		"aws_secret_access_key":       checkString,
-		"aws_session_token":           checkString,
-		"aws_region":                  checkString,
-		"vertex_project_id":           checkString,
-		"vertex_region":               checkString,
-		"vertex_service_account_json": checkStringMap,
+		"openai_project":                     checkString,
+		"openai_organization":                checkString,
+		"resource_name":                      checkString,
+		"deployment_id":                      checkString,
+		"api_version":                        checkString,
+		"azure_resource_name":                checkString,
+		"azure_deployment_id":                checkString,
+		"azure_api_version":                  checkString,
+		"azure_model_name":                   checkString,
+		"azure_auth_mode":                    checkString,
+		"azure_endpoint_name":                checkString,
+		"azure_region":                       checkString,
+		"azure_deployment_name":              checkString,
+		"azure_deployment_type":              checkString,
+		"aws_access_key_id":                  checkString,
+		"aws_secret_access_key":              checkString,
+		"aws_session_token":                  checkString,
+		"aws_region":                         checkString,
+		"amzn_sagemaker_inference_component": checkString,
+		"vertex_project_id":                  checkString,
+		"vertex_region":                      checkString,
+		"vertex_service_account_json":        checkObject,
+		"deployments": listOf(object(map[string]check{
+			"deployment_id": checkString,
+			"alias":         checkString,
+			"api_version":   checkString,
+			"is_default":    checkBool,
+		}, "deployment_id", "alias", "api_version")),
 	}
 }
 
@@ -172,9 +219,9 @@ func checkTarget(c *checker, v any) {
 	isNested := len(c.path) > 0 // a whole config may leave the provider to x-portkey-provider
 	switch {
 	case !isComplete(config):
-		c.addFault("", "needs provider and api_key, strategy and targets, "+
-			"or one of virtual_key, cache, retry, request_timeout, hooks and guardrails")
-	case isNested && !hasStrategy && !truthy(config["provider"]) && !namesCredential(config):
+		c.addFault("", "needs provider and api_key, strategy and targets, or one of virtual_key, passthrough, "+
+			"cache, retry, request_timeout, default_params, hooks and guardrails")
+	case isNested && !hasStrategy && !truthy(config["provider"]) && !truthy(config["passthrough"]) && !namesCredential(config):
 		c.addFault("", "names no provider")
 	}
 	if config["provider"] == "vertex-ai" && !truthy(config["virtual_key"]) && (!truthy(config["vertex_region"]) ||
@@ -215,6 +262,7 @@ func isComplete(config map[string]any) bool {
 		provider == "azure-openai" && truthy(config["azure_auth_mode"]) ||
 		// Only the hosted gateway accepts these.
 		namesCredential(config) || strings.HasPrefix(provider, "@") || has("forward_headers") ||
+		has("passthrough") || has("default_params") || has("drop_params") || has("fetch_integrated_models") ||
 		has("provider", "custom_host") || has("provider", "azure_endpoint_name") || has("provider", "azure_deployment_name")
 }
 
@@ -291,28 +339,12 @@ func checkObject(c *checker, v any) {
 	c.require(ok, "must be an object")
 }
 
-func checkStringMap(c *checker, v any) {
-	object, ok := v.(map[string]any)
-	for _, value := range object {
-		_, isString := value.(string)
-		ok = ok && isString
-	}
-	c.require(ok, "must be an object whose values are strings")
-}
-
-// checkGuardrails accepts a list of IDs or a list of objects, but not a mixed one.
-func checkGuardrails(c *checker, v any) {
-	all, ok := v.([]any)
-	strings, objects := 0, 0
-	for _, e := range all {
-		switch e.(type) {
-		case string:
-			strings++
-		case map[string]any:
-			objects++
-		}
-	}
-	c.require(ok && (strings == len(all) || objects == len(all)), "must be a list of IDs or a list of objects")
+// checkGuardrail accepts the ID of a guardrail or an object. The hosted gateway allows
+// both in one list, the open-source one does not.
+func checkGuardrail(c *checker, v any) {
+	_, isID := v.(string)
+	_, isObject := v.(map[string]any)
+	c.require(isID || isObject, "must be an ID or an object")
 }
 
 // checkProvider checks only the form of a name: the hosted gateway knows more
@@ -340,26 +372,77 @@ func checkCustomHost(c *checker, v any) {
 
 var queryOperators = []string{"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$regex"}
 
-// checkQuery checks the operators of a condition's query.
+// checkQuery checks a condition's query, or a part of it.
 func checkQuery(c *checker, v any) {
 	query, ok := v.(map[string]any)
 	if !ok {
 		checkObject(c, v)
 		return
 	}
+	combines := false
 	for _, key := range slices.Sorted(maps.Keys(query)) {
-		if _, isList := query[key].([]any); isList && (key == "$and" || key == "$or") {
-			c.checkAt(step{key: key}, listOf(checkQuery), query[key])
+		value := query[key]
+		list, isList := value.([]any)
+		operators, _ := value.(map[string]any)
+		switch isLogical := key == "$and" || key == "$or"; {
+		case isLogical && isList:
+			c.checkAt(step{key: key}, listOf(checkQuery), value)
+			combines = true
 			continue
-		}
-		operators, _ := query[key].(map[string]any)
-		if list, _ := query[key].([]any); len(list) > 0 {
+		case isLogical && c.all:
+			c.addFault(key, "must be a list of queries")
+			continue
+		case len(list) > 0:
 			c.addFault("", "compares with a list: use $in or $nin")
 		}
 		for _, operator := range slices.Sorted(maps.Keys(operators)) {
 			if !slices.Contains(queryOperators, operator) {
 				c.addFault("", "has an unknown operator: use one of "+strings.Join(queryOperators, " "))
 			}
+		}
+		if c.all {
+			checkQueryKey(c, key, operators)
+			checkOperands(c, operators)
+		}
+	}
+	if c.all && combines && len(query) > 1 {
+		c.addFault("", "has keys beside $and or $or, which the gateway ignores: move them into the list of an $and")
+	}
+}
+
+// checkQueryKey reports a key that the gateway does not read as it is written. The gateway
+// splits a key at its dots and ignores all but the first two parts: it compares metadata.a
+// for metadata.a.b. It has nothing to compare but metadata, params and url.pathname.
+func checkQueryKey(c *checker, key string, operators map[string]any) {
+	scope, name, _ := strings.Cut(key, ".")
+	switch {
+	case scope == "url" && name == "pathname":
+	case scope != "metadata" && scope != "params", name == "":
+		c.addFault("", "has an unknown key: use metadata.KEY, params.KEY or url.pathname")
+	case strings.Contains(name, ".") && !isFlag(operators):
+		c.addFault("", "has a nested key, of which the gateway reads only the first two parts: use metadata.KEY or params.KEY")
+	}
+}
+
+// isFlag reports whether operators compare only with true or false. A nested key that is
+// compared so is accepted because older pages of Portkey's documentation show one. The
+// current pages say that nested keys are not supported.
+func isFlag(operators map[string]any) bool {
+	_, ok := operators["$eq"].(bool)
+	return ok && len(operators) == 1
+}
+
+// checkOperands reports operands with which a comparison is false for every request.
+func checkOperands(c *checker, operators map[string]any) {
+	for _, operator := range []string{"$in", "$nin"} {
+		operand, ok := operators[operator]
+		if _, isList := operand.([]any); ok && !isList {
+			c.addFault("", "needs a list for "+operator)
+		}
+	}
+	if expression, ok := operators["$regex"].(string); ok {
+		if problem := regexpProblem(expression); problem != "" {
+			c.addFault("", "has a $regex that is not valid in JavaScript: "+problem)
 		}
 	}
 }
