@@ -152,7 +152,7 @@ func init() { // an initializer would refer to itself: targets are configs
 		"virtual_key":     checkString,
 		"prompt_id":       checkString,
 		"custom_host":     checkCustomHost,
-		"forward_headers": listOf(checkString),
+		"forward_headers": listOf(checkForwardedName),
 		"weight":          checkNumber,
 		"on_status_codes": statusCodes,
 		"request_timeout": checkNumber,
@@ -371,6 +371,15 @@ func checkCustomHost(c *checker, v any) {
 }
 
 var queryOperators = []string{"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$regex"}
+
+// checkForwardedName reports a header that must not leave the gateway.
+func checkForwardedName(c *checker, v any) {
+	name, isString := v.(string)
+	c.require(isString, "must be a string")
+	if c.all && strings.HasPrefix(strings.ToLower(name), "x-portkey-") {
+		c.addFault("", "must not name an x-portkey-* header: those are for the gateway only")
+	}
+}
 
 // checkQuery checks a condition's query, or a part of it.
 func checkQuery(c *checker, v any) {

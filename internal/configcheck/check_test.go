@@ -240,3 +240,14 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+func TestForwardedPortkeyHeaderIsAFault(t *testing.T) {
+	t.Parallel()
+	config := decode(t, `{"strategy":{"mode":"single"},"targets":[{"virtual_key":"vk","forward_headers":["x-tenant","X-Portkey-Api-Key"]}]}`)
+	if got := CheckAll(config); len(got) != 1 || !strings.HasPrefix(got[0].String(), "targets[0].forward_headers[1] must not name") {
+		t.Errorf("got %v, want one fault of targets[0].forward_headers[1]", got)
+	}
+	if got := Check(config); len(got) > 0 {
+		t.Errorf("the gateway accepts it, and Check returns %v", got)
+	}
+}
