@@ -2,19 +2,47 @@
 // gateway.
 //
 // A [Transport] is an http.RoundTripper for the http.Client of go-openai, openai-go,
-// langchaingo or any other client that accepts one. The client is used as before.
-// Its requests go to the gateway, with the x-portkey-* headers that [Options] and
-// the context of the call contain:
+// anthropic-sdk-go, langchaingo or any other client that accepts one. The client is used
+// as before. Its requests go to the gateway, with the x-portkey-* headers that [Options]
+// and the context of the call contain:
 //
-//	cfg, err := portkey.WrapOpenAIConfig(openai.DefaultConfig(key), portkey.Options{})
+//	cfg, err := portkey.WrapOpenAIConfig(openai.DefaultConfig(""), portkey.Options{
+//		ProviderSlugs: map[string]string{"openai": "@openai-prod"},
+//	})
 //	...
 //	client := openai.NewClientWithConfig(cfg)
 //	ctx = portkey.WithTrace(ctx, "checkout-42")
-//	ctx = portkey.WithMetadata(ctx, portkey.Metadata{"_user": "u-17"})
 //	resp, err := client.CreateChatCompletion(ctx, req)
 //
 // [WrapClient] wraps any http.Client, and [NewTransport] any http.RoundTripper.
 // [OpenAIConfig] configures a go-openai client that calls the gateway directly.
+//
+// # Credentials
+//
+// Portkey's API key is Headers.APIKey, Options.APIKeySource or $PORTKEY_API_KEY. It is sent
+// to the gateway only. The provider's credential is the client's own. It is sent to the
+// gateway as well, unless Portkey has one: see [Transport].
+//
+// # Per-call values
+//
+// [WithTrace], [WithMetadata] and [WithHeaders] set parameters in the context of a call, and
+// [WithResponseInfo] returns what the gateway reports about it.
+//
+// # Environment
+//
+// $PORTKEY_API_KEY and $PORTKEY_BASE_URL are defaults of Options. They are read by
+// [NewTransport] only.
+//
+// # Errors
+//
+// A value that cannot be sent is a [*HeaderError], which may wrap a [*ConfigError]. A
+// request that is neither for the gateway nor for a known provider is a [*RouteError].
+// Nothing has then been sent. Errors of the network are returned unchanged.
+//
+// # Streams
+//
+// With Options.StrictStreams, an event stream that ends before its last event ends with a
+// [*StreamError]: the gateway does not report that a provider broke off.
 package portkey
 
 import (

@@ -90,10 +90,13 @@ func TestCodeBlocksCompile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var blocks []string
 			for _, m := range codeBlock.FindAllStringSubmatch(text, -1) {
-				blocks = append(blocks, m[1])
+				if checkFormat(t, m[1]); strings.HasPrefix(m[1], "package ") {
+					checkTypes(t, name, m[1], packages)
+				} else {
+					blocks = append(blocks, m[1])
+				}
 			}
-			checkFormat(t, blocks)
-			checkTypes(t, name, blocks, packages)
+			checkTypes(t, name, joinBlocks(blocks), packages)
 		})
 	}
 }
@@ -137,27 +140,17 @@ func newImporter(t *testing.T) types.Importer {
 	})
 }
 
-func checkFormat(t *testing.T, blocks []string) {
+func checkFormat(t *testing.T, block string) {
 	t.Helper()
-	for i, block := range blocks {
-		if formatted, err := format.Source([]byte(block)); err != nil {
-			t.Errorf("block %d: %v", i+1, err)
-		} else if string(formatted) != block {
-			t.Errorf("block %d is not formatted with gofmt", i+1)
-		}
+	if formatted, err := format.Source([]byte(block)); err != nil {
+		t.Errorf("%v in\n%s", err, block)
+	} else if string(formatted) != block {
+		t.Errorf("not formatted with gofmt:\n%s", block)
 	}
 }
 
-func checkTypes(t *testing.T, name string, blocks []string, packages types.Importer) {
+func checkTypes(t *testing.T, name, source string, packages types.Importer) {
 	t.Helper()
-	code := joinBlocks(blocks)
-	source := "package p\n"
-	for _, pkg := range slices.Sorted(maps.Keys(importPaths)) {
-		if strings.Contains(code, pkg+".") {
-			source += fmt.Sprintf("import %s %q\n", pkg, importPaths[pkg])
-		}
-	}
-	source += code
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, name, source, 0)
 	if err != nil {
@@ -175,8 +168,8 @@ func checkTypes(t *testing.T, name string, blocks []string, packages types.Impor
 	config.Check("p", files, []*ast.File{file}, nil)
 }
 
-// joinBlocks joins the code blocks of a document into one program, in which each
-// block sees the declarations of the blocks before it.
+// joinBlocks joins the code blocks of a document, which have no imports, into one program,
+// in which each block sees the declarations of the blocks before it.
 func joinBlocks(blocks []string) string {
 	declarations, body, end := "", "func _(ctx context.Context, req openai.ChatCompletionRequest) {\n", "}\n"
 	for _, block := range blocks {
@@ -186,7 +179,14 @@ func joinBlocks(blocks []string) string {
 			body, end = body+"{\n"+block, end+"}\n"
 		}
 	}
-	return declarations + body + end
+	code := declarations + body + end
+	source := "package p\n"
+	for _, pkg := range slices.Sorted(maps.Keys(importPaths)) {
+		if strings.Contains(code, pkg+".") {
+			source += fmt.Sprintf("import %s %q\n", pkg, importPaths[pkg])
+		}
+	}
+	return source + code
 }
 
 func isDeclaration(block string) bool {
