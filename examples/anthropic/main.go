@@ -1,5 +1,5 @@
-// Command anthropic sends Anthropic's own client through the Portkey gateway, by
-// Anthropic's own API.
+// Command anthropic calls Anthropic's Messages API through the Portkey gateway, with
+// Anthropic's Go SDK.
 //
 //	cd examples/anthropic && go run .
 package main
@@ -27,7 +27,7 @@ func main() {
 func run(ctx context.Context, out io.Writer) error {
 	var opts portkey.Options
 	if os.Getenv("PORTKEY_API_KEY") == "" && os.Getenv("PORTKEY_BASE_URL") == "" {
-		gateway := portkeytest.Start() // without a key, one inside this program
+		gateway := portkeytest.Start() // without a key: a gateway inside this program
 		defer gateway.Close()
 		opts.BaseURL = gateway.URL()
 	}
@@ -37,7 +37,7 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 	client := anthropic.NewClient(
 		option.WithHTTPClient(c),
-		option.WithAPIKey(cmp.Or(os.Getenv("ANTHROPIC_API_KEY"), "none")), // it wants one, even if Portkey holds it
+		option.WithAPIKey(cmp.Or(os.Getenv("ANTHROPIC_API_KEY"), "none")), // the SDK demands a key, even if Portkey has it
 	)
 
 	var info portkey.ResponseInfo

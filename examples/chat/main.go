@@ -53,7 +53,7 @@ func main() {
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("chat", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // a wrong flag is one line, not the whole usage
+	flags.SetOutput(io.Discard) // print one line about a wrong flag, not the whole usage
 	model := flags.String("model", "gpt-4o-mini", "the `name` of the model")
 	provider := flags.String("provider", "", "the provider's `name`, or \"@slug\" at Portkey (default: openai, by the client's URL)")
 	config := flags.String("config", "", "the `slug` of a config saved at Portkey")
@@ -85,8 +85,8 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 
 	gateway := cmp.Or(opts.BaseURL, os.Getenv("PORTKEY_BASE_URL"), portkey.DefaultBaseURL)
 
-	// From here on it is what any program does: take the client's configuration,
-	// wrap it, and use the client as ever.
+	// The rest is what any program does: wrap the client's configuration and use the
+	// client as before.
 	sent := new(recorder)
 	cfg := openai.DefaultConfig(os.Getenv("OPENAI_API_KEY"))
 	cfg.HTTPClient = &http.Client{Transport: sent}
@@ -146,7 +146,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	return nil
 }
 
-// A recorder is a base that remembers what it last sent.
+// A recorder is a base that records the last request that it sent.
 type recorder struct {
 	url    string
 	header http.Header
@@ -157,7 +157,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(req)
 }
 
-// names returns those of Portkey's headers and Authorization, in order.
+// names returns the names of the request's Portkey headers and of Authorization, sorted.
 func (r *recorder) names() []string {
 	var names []string
 	for name := range r.header {
@@ -169,10 +169,10 @@ func (r *recorder) names() []string {
 	return names
 }
 
-// explain describes what went wrong, for somebody who has just typed a key or a URL.
+// explain makes an error readable for somebody who has just typed a key or a URL.
 func explain(err error, gateway string) error {
 	var api *openai.APIError
-	var other *openai.RequestError // an answer that is not OpenAI's, as the gateway's own are
+	var other *openai.RequestError // a response not in OpenAI's format, such as the gateway's own
 	var network *net.OpError
 	var wrapped *url.Error // names the provider's URL, which was not called
 	switch {
@@ -190,8 +190,8 @@ func explain(err error, gateway string) error {
 	return err
 }
 
-// oneLine is err without what a server's message may have: line breaks, and the
-// keys that it got.
+// oneLine returns the text of err without line breaks, and without the keys that a server
+// may have repeated in its message.
 func oneLine(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	for _, name := range []string{"PORTKEY_API_KEY", "OPENAI_API_KEY"} {

@@ -1,5 +1,5 @@
-// Command fallback asks one provider and, where that is overloaded, another one.
-// The gateway does it, as a config object says; to the program it is one call.
+// Command fallback calls one provider and, if that is overloaded, another one. The
+// gateway does this, as told by a config object; the program makes one call.
 //
 //	go run ./examples/fallback
 //
@@ -36,17 +36,17 @@ func main() {
 func run(ctx context.Context, out io.Writer) error {
 	opts := portkey.Options{Headers: portkey.Headers{Config: config}}
 	if os.Getenv("PORTKEY_API_KEY") == "" && os.Getenv("PORTKEY_BASE_URL") == "" {
-		gateway := portkeytest.Start() // without a key, one inside this program
+		gateway := portkeytest.Start() // without a key: a gateway inside this program
 		defer gateway.Close()
 		overloaded := portkeytest.Fault{Status: http.StatusServiceUnavailable}
-		gateway.Next(overloaded, overloaded) // the first target's call and its retry
+		gateway.Next(overloaded, overloaded) // for the first target: its call and its retry
 		opts.BaseURL = gateway.URL()
 	}
 	transport, err := portkey.NewTransport(nil, opts)
 	if err != nil {
-		return err // a mistake in the config, with its path
+		return err // for a mistake in the config, with its path
 	}
-	client := openai.NewClientWithConfig(portkey.OpenAIConfig("", transport)) // Portkey holds the keys
+	client := openai.NewClientWithConfig(portkey.OpenAIConfig("", transport)) // Portkey has the keys
 
 	var info portkey.ResponseInfo
 	answer, err := client.CreateChatCompletion(portkey.WithResponseInfo(ctx, &info), openai.ChatCompletionRequest{

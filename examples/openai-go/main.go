@@ -1,5 +1,5 @@
-// Command openai-go sends OpenAI's own client through the Portkey gateway: it is
-// given an http.Client, and nothing else changes.
+// Command openai-go calls OpenAI through the Portkey gateway, with OpenAI's Go SDK. Only
+// its http.Client is replaced.
 //
 //	cd examples/openai-go && go run .
 package main
@@ -29,7 +29,7 @@ func main() {
 func run(ctx context.Context, out io.Writer) error {
 	var opts portkey.Options
 	if os.Getenv("PORTKEY_API_KEY") == "" && os.Getenv("PORTKEY_BASE_URL") == "" {
-		gateway := portkeytest.Start() // without a key, one inside this program
+		gateway := portkeytest.Start() // without a key: a gateway inside this program
 		defer gateway.Close()
 		opts.BaseURL = gateway.URL()
 	}
@@ -39,14 +39,14 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 	client := openai.NewClient(
 		option.WithHTTPClient(c),
-		option.WithAPIKey(cmp.Or(os.Getenv("OPENAI_API_KEY"), "none")), // it wants one, even if Portkey holds it
+		option.WithAPIKey(cmp.Or(os.Getenv("OPENAI_API_KEY"), "none")), // the SDK demands a key, even if Portkey has it
 	)
 	params := openai.ChatCompletionNewParams{
 		Model:    "gpt-4o-mini",
 		Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Say this is a test")},
 	}
 
-	// It retries by itself. One trace in the context is one for all attempts.
+	// The SDK retries failed calls. With a trace in the context, all attempts have the same.
 	ctx, trace := portkey.WithNewTrace(ctx)
 	var info portkey.ResponseInfo
 	answer, err := client.Chat.Completions.New(portkey.WithResponseInfo(ctx, &info), params)

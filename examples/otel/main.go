@@ -1,6 +1,6 @@
-// Command otel has OpenTelemetry and Portkey name one trace alike: otelhttp is
-// around the Transport, which takes the trace from the traceparent header that
-// otelhttp writes, and the span as the parent of Portkey's.
+// Command otel uses the same trace ID in OpenTelemetry and Portkey. otelhttp is around the
+// Transport, which takes the trace ID and the parent span from the traceparent header that
+// otelhttp adds.
 //
 //	cd examples/otel && go run .
 package main
@@ -30,7 +30,7 @@ func main() {
 func run(ctx context.Context, out io.Writer) error {
 	var opts portkey.Options
 	if os.Getenv("PORTKEY_API_KEY") == "" && os.Getenv("PORTKEY_BASE_URL") == "" {
-		gateway := portkeytest.Start() // without a key, one inside this program
+		gateway := portkeytest.Start() // without a key: a gateway inside this program
 		defer gateway.Close()
 		opts.BaseURL = gateway.URL()
 	}

@@ -1,5 +1,6 @@
-// Command retries has the way to the gateway fail twice, and the call succeed:
-// the retrying transport is below the Transport, so that all attempts are one trace.
+// Command retries makes a call that fails twice on the way to the gateway, and then
+// succeeds. The retrying RoundTripper is the base of the Transport, so that all attempts
+// have one trace.
 //
 //	go run ./examples/retries
 package main
@@ -29,16 +30,16 @@ func run(ctx context.Context, out io.Writer) error {
 	var opts portkey.Options
 	var gateway *portkeytest.Gateway
 	if os.Getenv("PORTKEY_API_KEY") == "" && os.Getenv("PORTKEY_BASE_URL") == "" {
-		gateway = portkeytest.Start() // without a key, one inside this program
+		gateway = portkeytest.Start() // without a key: a gateway inside this program
 		defer gateway.Close()
 		gateway.Next(portkeytest.Fault{Reset: true}, portkeytest.Fault{Reset: true})
 		opts.BaseURL = gateway.URL()
 	}
 
 	retrying := portkey.NewRetryTransport(nil)
-	retrying.Client.RetryMax = 3 // beyond the first attempt; 2 without this line
+	retrying.Client.RetryMax = 3 // retries after the first attempt; the default is 2
 	retrying.Client.RetryWaitMin, retrying.Client.RetryWaitMax = 10*time.Millisecond, time.Second
-	retrying.Client.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil)) // silent without this line
+	retrying.Client.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil)) // by default, nothing is logged
 
 	cfg := openai.DefaultConfig(os.Getenv("OPENAI_API_KEY"))
 	cfg.HTTPClient = &http.Client{Transport: retrying}

@@ -1,5 +1,5 @@
-// Command server is a web service that calls a model for its users: each call
-// carries the user and the trace of the request that it is made for.
+// Command server is a web service that calls a model for its users. Each call has the
+// user and the trace of the request for which it is made.
 //
 //	go run ./examples/server
 //	curl -H 'X-User: u-17' 'http://127.0.0.1:8080/ask?q=hello'
@@ -26,7 +26,7 @@ func main() {
 	flag.Parse()
 	var opts portkey.Options
 	if os.Getenv("PORTKEY_API_KEY") == "" && os.Getenv("PORTKEY_BASE_URL") == "" {
-		gateway := portkeytest.Start() // without a key, one inside this program
+		gateway := portkeytest.Start() // without a key: a gateway inside this program
 		defer gateway.Close()
 		opts.BaseURL = gateway.URL()
 	}
@@ -48,8 +48,8 @@ func main() {
 	}
 }
 
-// newHandler makes one client, which all requests share: what differs between
-// them is in their contexts.
+// newHandler returns the service. All requests share one client; the user and the trace
+// are in their contexts.
 func newHandler(opts portkey.Options) (http.Handler, error) {
 	cfg, err := portkey.WrapOpenAIConfig(openai.DefaultConfig(os.Getenv("OPENAI_API_KEY")), opts)
 	if err != nil {
@@ -73,13 +73,13 @@ func newHandler(opts portkey.Options) (http.Handler, error) {
 	return tagged(mux), nil
 }
 
-// tagged puts the user and a trace into the context of each request. Everything
-// that the handler calls with this context is then theirs at Portkey.
+// tagged adds the user and a trace to the context of each request. All calls that the
+// handler makes with this context are logged with them.
 func tagged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, trace := portkey.WithNewTrace(r.Context())
 		ctx = portkey.WithMetadata(ctx, portkey.Metadata{"_user": r.Header.Get("X-User"), "path": r.URL.Path})
-		w.Header().Set("X-Trace-Id", trace) // to find the call by
+		w.Header().Set("X-Trace-Id", trace) // to find the call at Portkey
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

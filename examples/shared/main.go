@@ -1,5 +1,5 @@
-// Command shared puts the Transport where requests pass that have nothing to do with LLMs: into
-// the http.Client that a program already has, and into http.DefaultTransport.
+// Command shared adds the Transport to an http.Client that also makes requests that have
+// nothing to do with LLMs, and to http.DefaultTransport.
 //
 //	go run ./examples/shared
 package main
@@ -29,7 +29,7 @@ func main() {
 func run(ctx context.Context, out io.Writer) error {
 	opts := portkey.Options{PassUnknownHosts: true}
 	if os.Getenv("PORTKEY_API_KEY") == "" && os.Getenv("PORTKEY_BASE_URL") == "" {
-		gateway := portkeytest.Start() // without a key, one inside this program
+		gateway := portkeytest.Start() // without a key: a gateway inside this program
 		defer gateway.Close()
 		opts.BaseURL = gateway.URL()
 	}
