@@ -281,5 +281,5 @@ func (x *exchange) callUpstream(ctx context.Context, target portkey.ConfigObject
 	if target.APIKey != "" && (x.endpoint != nil || req.Header.Get("Authorization") == "") {
 		req.Header.Set("Authorization", "Bearer "+target.APIKey)
 	}
-	return x.gateway.client.Do(req)
+	return x.gateway.caller.Do(req)
 }

@@ -25,7 +25,7 @@ type Fault struct {
 	// gateway responds with status 408 when the timeout expires.
 	Delay time.Duration
 
-	// Status is the status of the response. If it is 400 or higher, the response is an error in OpenAI's format and no
+	// Status is the status of the response, from 200 to 599. If it is 400 or higher, the response is an error in OpenAI's format and no
 	// handler is called. Other values have no effect, except 246. Three values come from the gateway rather than from
 	// the provider:
 	//
@@ -63,11 +63,18 @@ type Fault struct {
 }
 
 // Next adds faults to the queue. Each call to a provider removes one fault from it, in order. The zero Fault leaves a
-// call unchanged.
+// call unchanged. Next panics if a Fault is invalid.
 //
 // A request makes one call, unless its config retries it or sends it to another target: with a fallback config,
 // Fault{Status: 503} makes only the first target fail. A request that the gateway rejects makes no call.
+//
+// If the Gateway was made by NewGateway, the test fails if a fault is still in the queue when the test ends.
 func (g *Gateway) Next(faults ...Fault) {
+	for _, f := range faults {
+		if f.Status != 0 && (f.Status < 200 || f.Status > 599) {
+			panic(fmt.Sprintf("portkeytest: Fault.Status is %d: it must be 0 or from 200 to 599", f.Status))
+		}
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.faults = append(g.faults, faults...)

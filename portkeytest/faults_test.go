@@ -3,6 +3,7 @@ package portkeytest_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -235,6 +236,36 @@ func TestFaultGuardrail(t *testing.T) {
 		resp, _ := postChat(t, gw, portkeyHeader("Config", `{"strategy":{"mode":"fallback"},`+twoTargets+`}`), chatBody)
 		checkEqual(t, "option", resp.Header.Get("X-Portkey-Last-Used-Option-Index"), "config.targets[1]")
 	})
+}
+
+func TestNextPanicsAtAnInvalidFault(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		fault portkeytest.Fault
+		want  string // "" if the fault is valid
+	}{
+		{"status 9999", portkeytest.Fault{Status: 9999}, "Fault.Status is 9999: it must be 0 or from 200 to 599"},
+		{"status 600", portkeytest.Fault{Status: 600}, "Fault.Status is 600"},
+		{"status 100", portkeytest.Fault{Status: 100}, "Fault.Status is 100"},
+		{"negative status", portkeytest.Fault{Status: -1}, "Fault.Status is -1"},
+		{"status 599", portkeytest.Fault{Status: 599}, ""},
+		{"status 200", portkeytest.Fault{Status: 200}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			gw := portkeytest.Start()
+			defer gw.Close()
+			defer func() {
+				got := fmt.Sprint(recover())
+				if tt.want == "" {
+					checkEqual(t, "panic", got, "<nil>")
+				}
+				checkContains(t, "panic", got, tt.want)
+			}()
+			gw.Next(tt.fault)
+		})
+	}
 }
 
 func TestFaultCacheStatusAndRetryAttempts(t *testing.T) {

@@ -61,6 +61,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/portkey-go/portkey"
 )
@@ -71,15 +72,18 @@ const maxBodyBytes = 32 << 20
 // A Gateway is a Portkey gateway that listens on a port of the loopback interface. Its methods may be called
 // concurrently.
 type Gateway struct {
+	t        TB // nil if the Gateway was made by Start
 	server   *httptest.Server
 	upstream *httptest.Server // stands in for every provider
-	client   *http.Client     // calls upstream
+	caller   *http.Client     // calls upstream
+	client   *http.Client     // returned by Client
 	handlers *http.ServeMux   // added by Handle
 	stop     context.CancelFunc
 
-	mu       sync.Mutex
-	requests []Request
-	faults   []Fault
+	mu         sync.Mutex
+	requests   []Request
+	faults     []Fault
+	connStates map[net.Conn]http.ConnState // of the open connections of clients
 }
 
 // A Request is an HTTP request as the Gateway received it.
@@ -110,41 +114,110 @@ func (r Request) Metadata() portkey.Metadata {
 }
 
 // TB is the part of [testing.TB] that NewGateway uses.
-type TB interface{ Cleanup(func()) }
+type TB interface {
+	Cleanup(func())
+	Errorf(format string, args ...any)
+	Helper()
+}
 
-// NewGateway starts a Gateway and closes it when the test ends. It panics if it cannot listen on the loopback
-// interface.
+// NewGateway starts a Gateway and closes it when the test ends. The test fails if a fault was not used up by then: see
+// [Gateway.Next]. NewGateway panics if it cannot listen on the loopback interface.
 func NewGateway(t TB) *Gateway {
 	g := Start()
-	t.Cleanup(g.Close)
+	g.t = t
+	t.Cleanup(func() {
+		t.Helper()
+		g.Close()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if n := len(g.faults); n > 0 {
+			t.Errorf("portkeytest: %d of the faults passed to Next were not used up: there were too few calls", n)
+		}
+	})
 	return g
 }
 
-// Start starts a Gateway. The caller must call Close when finished with it. Start panics if it cannot listen on the
-// loopback interface.
+// errorf fails the test. A Gateway made by Start has no test.
+func (g *Gateway) errorf(format string, args ...any) {
+	if g.t != nil {
+		g.t.Helper()
+		g.t.Errorf(format, args...)
+	}
+}
+
+// Start starts a Gateway outside of a test, such as in an example. The caller must call Close when finished with it.
+// Nobody is told about faults that were not used up. Start panics if it cannot listen on the loopback interface.
 func Start() *Gateway {
 	ctx, stop := context.WithCancel(context.Background())
 	g := &Gateway{
-		client:   &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}},
-		handlers: http.NewServeMux(),
-		stop:     stop,
+		caller:     &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}},
+		handlers:   http.NewServeMux(),
+		stop:       stop,
+		connStates: make(map[net.Conn]http.ConnState),
 	}
 	g.upstream = httptest.NewServer(http.HandlerFunc(g.serveUpstream))
 	g.server = httptest.NewUnstartedServer(http.HandlerFunc(g.serveGateway))
 	g.server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	g.server.Config.ConnState = g.trackConn
 	g.server.Start()
+
+	// All that NewTransport would read from the environment is set.
+	transport, err := portkey.NewTransport(new(http.Transport), portkey.Options{
+		BaseURL: g.URL(),
+		Headers: portkey.Headers{APIKey: "portkeytest"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	g.client = &http.Client{Transport: transport}
 	return g
 }
 
 // URL returns the Gateway's base URL, for use as Options.BaseURL. It ends in /v1.
 func (g *Gateway) URL() string { return g.server.URL + "/v1" }
 
-// Close shuts down the Gateway and cancels the requests in progress.
+// Client returns an http.Client that goes through the Gateway: its Transport is a [portkey.Transport] with the URL of
+// the Gateway, the Portkey API key "portkeytest" and no other options. It does not depend on environment variables.
+// Each call returns the same client. Use portkey.WrapClient to set other options.
+func (g *Gateway) Client() *http.Client { return g.client }
+
+// Close shuts down the Gateway and cancels the requests in progress. A request after Close fails as in an outage: the
+// connection is refused. Close may be called more than once.
 func (g *Gateway) Close() {
 	g.stop()
+	g.server.Listener.Close()
+	g.closeConns()
 	g.server.Close()
-	g.client.CloseIdleConnections()
+	g.caller.CloseIdleConnections()
 	g.upstream.Close()
+}
+
+func (g *Gateway) trackConn(conn net.Conn, state http.ConnState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.connStates[conn] = state
+	if state == http.StateClosed || state == http.StateHijacked {
+		delete(g.connStates, conn)
+	}
+}
+
+// closeConns closes connections as soon as they are idle, and waits until the clients have closed them as well.
+// Otherwise, a client could send its next request on such a connection and get io.EOF.
+func (g *Gateway) closeConns() {
+	for range 200 { // a client or handler that does not notice delays Close by 200 ms
+		g.mu.Lock()
+		n := len(g.connStates)
+		for conn, state := range g.connStates {
+			if state != http.StateActive {
+				conn.(*net.TCPConn).CloseWrite()
+			}
+		}
+		g.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // Requests returns the requests received so far, in order, including those that the gateway rejected. A request whose
@@ -159,11 +232,12 @@ func (g *Gateway) Requests() []Request {
 // match no pattern get the default response.
 //
 // The pattern has the syntax of [http.ServeMux]. It is relative to the Gateway's URL: "POST /chat/completions",
-// "/models/{id}", or "/" for every request. Handle panics if the pattern is invalid or conflicts with a registered one.
+// "/models/{id}", or "/" for every request. It may also begin with the /v1 of that URL: "POST /v1/chat/completions".
+// Handle panics if the pattern is invalid or conflicts with a registered one.
 //
 // The handler receives the client's request with these changes:
 //
-//   - The path is relative to the Gateway's URL.
+//   - The path is relative to the Gateway's URL, whatever the pattern.
 //   - X-Portkey-Provider is the provider that the gateway selected. If the config has an API key for that provider,
 //     Authorization contains that key, except that on proxied endpoints the client's Authorization takes precedence.
 //   - HEAD becomes GET. A request without a Content-Type has no body.
@@ -176,7 +250,12 @@ func (g *Gateway) Requests() []Request {
 // unless the handler has set them. On the endpoints that the gateway translates, it also adds the provider's name to
 // error messages and, for most providers, to the JSON object; it wraps text and HTML in JSON; and it responds with a
 // gateway exception if the body is not valid JSON.
-func (g *Gateway) Handle(pattern string, h http.Handler) { g.handlers.Handle(pattern, h) }
+func (g *Gateway) Handle(pattern string, h http.Handler) {
+	g.handlers.Handle(pattern, h)
+	if method, path, ok := strings.Cut(pattern, "/v1/"); ok && !strings.Contains(method, "/") {
+		g.handlers.Handle(method+"/"+path, h)
+	}
+}
 
 func (g *Gateway) serveUpstream(w http.ResponseWriter, r *http.Request) {
 	// net/http cancels the request's context when the connection is closed only after the body has been read.
