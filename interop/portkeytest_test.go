@@ -39,11 +39,14 @@ type corpusRequest struct {
 // corpusDifferences are the requests that the two do not answer alike, on purpose,
 // and in what.
 var corpusDifferences = map[string]struct{ what, reason string }{
+	"saved model":             {"body, headers, status", hostedOnly},
 	"config with a slug":      {"body, headers, status", hostedOnly},
 	"config of a virtual key": {"body, headers, status", hostedOnly},
 	"virtual key alone":       {"body, headers, status", hostedOnly},
 	"provider at Portkey":     {"body, headers, status", hostedOnly},
 	"prompt at Portkey":       {"body, headers, status", hostedOnly},
+	"saved model in a config": {"body, headers, status", hostedOnly},
+	"default and drop params": {"body", hostedOnly},
 
 	"chat by mistral-ai":          {"body", translated},
 	"chat by mistral-ai streamed": {"body", translated},
@@ -64,7 +67,6 @@ var corpusDifferences = map[string]struct{ what, reason string }{
 	"config of a wrong type":            {"body", worded},
 	"config of a target without key":    {"body", worded},
 	"JSON that is no object":            {"body", "the gateway adds a model, gpt-3.5-turbo"},
-	"conditional of no target":          {"body", "Validate sees it before the call, the gateway only when the condition holds"},
 	"broken JSON, proxied":              {"body", "the words are those of JavaScript's parser"},
 	"trace in UTF-8":                    {"headers", "Node.js encodes it again, but only where it writes the body along with the headers"},
 }
@@ -257,6 +259,9 @@ func newCorpus() []corpusRequest {
 		{name: "config that is old", header: withConfig(`{"provider":"openai","api_key":"k","options":[{}]}`), body: chatBody},
 		{name: "config of a virtual key", header: withConfig(`{"virtual_key":"vk"}`), body: chatBody},
 		{name: "virtual key alone", header: on("virtual-key", "vk"), body: chatBody},
+		{name: "saved model", header: on("api-key", "pk"), body: `{"model":"@openai-prod/m1","messages":[{"role":"user","content":"hi"}]}`},
+		{name: "saved model in a config", body: chatBody,
+			header: withConfig(`{"strategy":{"mode":"fallback"},"targets":[{"override_params":{"model":"@openai-prod/m1"}},{"provider":"openai","api_key":"k"}]}`)},
 		{name: "provider at Portkey", header: on("provider", "@openai-prod"), body: chatBody},
 		{name: "prompt at Portkey", path: "/v1/prompts/p1/completions", header: onOpenAI, body: `{"variables":{}}`},
 		{name: "config of one provider", header: withConfig(`{"provider":"groq","api_key":"k2"}`), body: chatBody},
@@ -327,6 +332,47 @@ func newCorpus() []corpusRequest {
 		{name: "retry not of 400", header: withConfig(`{"retry":{"attempts":1}}`, "provider", "openai"), body: chatBody, answer: failsWith(400)},
 		{name: "retry on other statuses", header: withConfig(`{"retry":{"attempts":1,"on_status_codes":[418]}}`, "provider", "openai"), body: chatBody, answer: failsWith(500)},
 		{name: "retry of a provider that hangs up", header: withConfig(`{"retry":{"attempts":1}}`, "provider", "openai"), body: chatBody, answer: hangsUp},
+
+		// Parameters that a config changes.
+		{name: "override params", header: withConfig(`{"retry":{"attempts":1},"override_params":`+overrides+`}`, "provider", "openai"),
+			body: paramsBody, answer: echoParams},
+		{name: "override params of a config with a provider", header: withConfig(`{"provider":"groq","api_key":"k","override_params":` + overrides + `}`),
+			body: paramsBody, answer: echoParams},
+		{name: "override params of a target", body: paramsBody, answer: echoParams,
+			header: withConfig(`{"strategy":{"mode":"single"},"targets":[{"provider":"openai","api_key":"k1","override_params":` + overrides + `}]}`)},
+		{name: "override params that a target inherits", body: paramsBody, answer: echoParams,
+			header: withConfig(`{"override_params":{"model":"m3","user":"u3"},"strategy":{"mode":"single"},"targets":[{"provider":"openai","api_key":"k1","override_params":` + overrides + `}]}`)},
+		{name: "override params that a target's target inherits", body: paramsBody, answer: echoParams,
+			header: withConfig(`{"override_params":{"model":"m3","user":"u3"},"strategy":{"mode":"single"},"targets":[{"strategy":{"mode":"single"},` +
+				`"override_params":{"model":"m4"},"targets":[{"provider":"openai","api_key":"k1"}]}]}`)},
+		{name: "override params of the target that is called", body: paramsBody, answer: func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") == "Bearer k1" {
+				failsWith(503)(w, r)
+				return
+			}
+			echoParams(w, r)
+		}, header: withConfig(`{"strategy":{"mode":"fallback"},"targets":[{"provider":"openai","api_key":"k1","override_params":{"model":"m3"}},` +
+			`{"provider":"openai","api_key":"k2","override_params":{"user":"u4"}}]}`)},
+		{name: "override params of a proxied request", path: "/v1/rerank", body: paramsBody, answer: echoParams,
+			header: withConfig(`{"retry":{"attempts":1},"override_params":`+overrides+`}`, "provider", "openai")},
+		{name: "override params of embeddings", path: "/v1/embeddings", body: `{"model":"m1","input":"hi"}`, answer: echoParams,
+			header: withConfig(`{"retry":{"attempts":1},"override_params":{"model":"m2","input":["a"]}}`, "provider", "openai")},
+		{name: "override params of a request without body", method: "GET", path: "/v1/models",
+			header: withConfig(`{"retry":{"attempts":1},"override_params":{"model":"m2"}}`, "provider", "openai")},
+		{name: "override params of a form", path: "/v1/rerank", body: formBody, answer: echoForm,
+			header: withConfig(`{"retry":{"attempts":1},"override_params":{"purpose":"other"}}`, "provider", "openai", "Content-Type", formType)},
+		{name: "override params that are text", header: withConfig(`{"retry":{"attempts":1},"override_params":""}`, "provider", "openai"),
+			body: paramsBody, answer: echoParams},
+		{name: "override params that are empty", header: withConfig(`{"retry":{"attempts":1},"override_params":{}}`, "provider", "openai"),
+			body: paramsBody, answer: echoParams},
+		{name: "override params that make a stream", header: withConfig(`{"retry":{"attempts":1},"override_params":{"stream":true}}`, "provider", "openai"),
+			body: chatBody},
+		{name: "override params that make no stream", header: withConfig(`{"retry":{"attempts":1},"override_params":{"stream":false}}`, "provider", "openai"),
+			body: chatStreamBody},
+		{name: "override params and conditions", body: paramsBody,
+			header: withConfig(strings.Replace(conditionalOn(`{"params.model":"m1"}`), "{", `{"override_params":{"model":"m2"},`, 1))},
+		{name: "default and drop params", body: paramsBody, answer: echoParams,
+			header: withConfig(`{"retry":{"attempts":1},"default_params":{"user":"u3","temperature":1},"drop_params":["stop"]}`, "provider", "openai")},
 
 		// Traces and metadata.
 		{name: "trace", header: on("provider", "openai", "trace-id", "t-1", "metadata", `{"_user":"u1"}`), body: chatBody},
@@ -409,6 +455,28 @@ func newCorpus() []corpusRequest {
 		{name: "guardrail that fails a stream", header: onOpenAI, body: chatStreamBody, real: withConfig(guardrail("false")),
 			faults: []portkeytest.Fault{{Status: 246}}},
 	}
+}
+
+const (
+	paramsBody = `{"model":"m1","temperature":0.5,"user":"u1","stop":["a"],"messages":[{"role":"user","content":"hi there"}]}`
+	overrides  = `{"model":"m2","temperature":0,"stop":null,"metadata":{"k":"v"},"seed":12345}`
+)
+
+// echoParams answers with the parameters that the provider received.
+func echoParams(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	message, _ := json.Marshal(string(body))
+	var params map[string]any
+	if json.Unmarshal(body, &params) == nil {
+		sorted, _ := json.Marshal(params)
+		message, _ = json.Marshal(string(sorted))
+	}
+	saying(400, "application/json", `{"error":{"message":`+string(message)+`,"type":"t","param":null,"code":"c"}}`)(w, r)
+}
+
+// echoForm answers with the purpose in the form that the provider received.
+func echoForm(w http.ResponseWriter, r *http.Request) {
+	saying(400, "application/json", fmt.Sprintf(`{"error":{"message":%q,"type":"t","param":null,"code":"c"}}`, r.FormValue("purpose")))(w, r)
 }
 
 func guardrail(deny string) string {
