@@ -39,7 +39,9 @@ type corpusRequest struct {
 // corpusDifferences are the requests that the two do not answer alike, on purpose,
 // and in what.
 var corpusDifferences = map[string]struct{ what, reason string }{
+	"models of the catalog":   {"body, status", hostedOnly},
 	"saved model":             {"body, headers, status", hostedOnly},
+	"feedback":                {"body, status", hostedOnly},
 	"config with a slug":      {"body, headers, status", hostedOnly},
 	"config of a virtual key": {"body, headers, status", hostedOnly},
 	"virtual key alone":       {"body, headers, status", hostedOnly},
@@ -206,7 +208,7 @@ func newCorpus() []corpusRequest {
 
 		// What the gateway refuses.
 		{name: "neither provider nor config", body: chatBody},
-		{name: "neither provider nor config, got", method: "GET", path: "/v1/models", header: on("api-key", "pk")},
+		{name: "neither provider nor config, got", method: "GET", path: "/v1/files", header: on("api-key", "pk")},
 		{name: "provider that is none", header: on("provider", "nope"), body: chatBody},
 		{name: "provider in capitals", header: on("provider", "OpenAI"), body: chatBody},
 		{name: "provider twice", header: on("provider", "openai", "provider", "openai"), body: chatBody},
@@ -259,9 +261,11 @@ func newCorpus() []corpusRequest {
 		{name: "config that is old", header: withConfig(`{"provider":"openai","api_key":"k","options":[{}]}`), body: chatBody},
 		{name: "config of a virtual key", header: withConfig(`{"virtual_key":"vk"}`), body: chatBody},
 		{name: "virtual key alone", header: on("virtual-key", "vk"), body: chatBody},
+		{name: "models of the catalog", method: "GET", path: "/v1/models", header: on("api-key", "pk")},
 		{name: "saved model", header: on("api-key", "pk"), body: `{"model":"@openai-prod/m1","messages":[{"role":"user","content":"hi"}]}`},
 		{name: "saved model in a config", body: chatBody,
 			header: withConfig(`{"strategy":{"mode":"fallback"},"targets":[{"override_params":{"model":"@openai-prod/m1"}},{"provider":"openai","api_key":"k"}]}`)},
+		{name: "feedback", path: "/v1/feedback", header: on("api-key", "pk"), body: `{"trace_id":"t","value":1}`},
 		{name: "provider at Portkey", header: on("provider", "@openai-prod"), body: chatBody},
 		{name: "prompt at Portkey", path: "/v1/prompts/p1/completions", header: onOpenAI, body: `{"variables":{}}`},
 		{name: "config of one provider", header: withConfig(`{"provider":"groq","api_key":"k2"}`), body: chatBody},

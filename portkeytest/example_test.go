@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -96,6 +97,37 @@ func ExampleGateway_Next_fallback() {
 	// Output:
 	// You said: Is it you? <nil>
 	// groq config.targets[1]
+}
+
+// The gateway is down.
+func ExampleGateway_Close() {
+	gw := portkeytest.Start()
+	client := newClient(gw, portkey.Headers{})
+	gw.Close()
+
+	_, err := ask(context.Background(), client, "Is it you?")
+	var netErr *net.OpError
+	if errors.As(err, &netErr) {
+		fmt.Println(netErr.Op, "failed")
+	}
+	// Output: dial failed
+}
+
+// The hosted gateway in saved-only mode refuses the bare name of a provider.
+func ExampleGateway_savedOnly() {
+	gw := portkeytest.Start()
+	defer gw.Close()
+	gw.SavedOnly = true
+
+	_, err := ask(context.Background(), newClient(gw, portkey.Headers{}), "Is it you?")
+	var apiErr *openai.APIError
+	if errors.As(err, &apiErr) {
+		fmt.Println(apiErr.HTTPStatusCode, apiErr.Code)
+	}
+	fmt.Println(ask(context.Background(), newClient(gw, portkey.Headers{Provider: "@openai-prod"}), "Is it you?"))
+	// Output:
+	// 400 inline_provider_blocked
+	// You said: Is it you? <nil>
 }
 
 // Check what the client sent.

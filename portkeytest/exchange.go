@@ -30,10 +30,11 @@ type exchange struct {
 
 	// Set by parse:
 
-	endpoint    *endpoint // nil if the request is proxied
-	config      target    // from x-portkey-config, or from x-portkey-virtual-key
-	hasJSONBody bool
-	params      params // of the JSON body; nil if it is not an object
+	isPortkeyAPI bool      // Portkey itself answers; the other fields are not set
+	endpoint     *endpoint // nil if the request is proxied
+	config       target    // from x-portkey-config, or from x-portkey-virtual-key
+	hasJSONBody  bool
+	params       params // of the JSON body; nil if it is not an object
 }
 
 // A call is the request that the gateway sends to a target's provider.
@@ -58,6 +59,9 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 func (x *exchange) respond(ctx context.Context) (*http.Response, error) {
 	if err := x.parse(); err != nil {
 		return nil, err
+	}
+	if x.isPortkeyAPI {
+		return x.callPortkey(ctx)
 	}
 	return x.route(ctx, x.config, "config")
 }

@@ -66,7 +66,8 @@ type Fault struct {
 // call unchanged. Next panics if a Fault is invalid.
 //
 // A request makes one call, unless its config retries it or sends it to another target: with a fallback config,
-// Fault{Status: 503} makes only the first target fail. A request that the gateway rejects makes no call.
+// Fault{Status: 503} makes only the first target fail. A request that the gateway rejects makes no call. A request to
+// one of Portkey's own endpoints, such as /feedback, counts as a call.
 //
 // If the Gateway was made by NewGateway, the test fails if a fault is still in the queue when the test ends.
 func (g *Gateway) Next(faults ...Fault) {

@@ -20,24 +20,38 @@
 // [Gateway.Next] injects a [Fault]:
 //
 //	gw.Handle("POST /chat/completions", http.HandlerFunc(...))
-//	gw.Next(portkeytest.Fault{Status: 429, RetryAfter: 2 * time.Second})
+//	gw.Next(portkeytest.Fault{Status: 429, RetryAfter: 2 * time.Second}) // the provider's rate limit
+//	gw.Close()                                                           // an outage of the gateway
 //
-// # What it imitates
+// # The open-source gateway
 //
-// Like version 1.15.2 of the open-source gateway, it
+// The tests in the repository's interop directory send the same requests to this gateway and to version 1.15.2 of the
+// open-source gateway, and list where the responses differ. Like that gateway, it
 //
 //   - rejects a request without a provider, an unknown provider, an endpoint that the provider does not support, an
 //     invalid config, content type, custom host or body, and headers of 16 KiB or more, with the gateway's status and
 //     message
-//   - follows a config object: single, loadbalance, fallback and conditional targets, retries and timeouts
+//   - follows a config object: single, loadbalance, fallback and conditional targets, retries, timeouts and
+//     override_params
+//   - evaluates the conditions of a config by the rules of JavaScript, in which the gateway is written. A regular
+//     expression that Go cannot compile, such as one with a lookahead, fails the test, and the response has status 501
 //   - adds the provider's name to errors on the endpoints that the gateway translates between providers (chat
 //     completions, messages, files and others), and proxies all other endpoints unchanged (models, rerank and others)
 //   - adds the x-portkey-* response headers
 //
-// The tests in the repository's interop directory send the same requests to both and list where the responses differ.
+// # The hosted gateway
 //
-// Like the hosted gateway, it accepts virtual keys, "@slug" providers and config slugs ("pc-..." and "cf-..."). Each
-// stands for one provider: the one that the request names, by default openai.
+// What only the gateway at api.portkey.ai does is imitated from its documentation of August 2026. It was not tested
+// against that gateway. As documented, this gateway
+//
+//   - accepts virtual keys, "@slug" providers and config slugs ("pc-..." and "cf-..."). Each stands for one provider:
+//     the one that the request names, by default openai
+//   - accepts "@slug/model" as the model, without a provider. The handler receives the provider "@slug" and "model"
+//   - removes drop_params from the body, adds default_params that are missing, and then sets override_params
+//   - serves POST /prompts/{id}/completions and /render, where the saved prompt is one message with the values of the
+//     variables; POST /feedback and /logs; PUT /feedback/{id}; and GET /models without a provider, which lists the
+//     models of the catalog
+//   - refuses what saved-only mode refuses, if [Gateway.SavedOnly] is set
 //
 // # What it does not do
 //
@@ -72,6 +86,15 @@ const maxBodyBytes = 32 << 20
 // A Gateway is a Portkey gateway that listens on a port of the loopback interface. Its methods may be called
 // concurrently.
 type Gateway struct {
+	// SavedOnly enables the hosted gateway's saved-only mode ("Block Inline Configs"), which is on by default for
+	// organizations created since June 2026. A request is refused with status 400 if it has a config that is not a
+	// slug, a provider that is not a "@slug", a custom host, a provider's URL (Hugging Face, Azure Foundry,
+	// Databricks) or forward headers. Set SavedOnly before the first request.
+	//
+	// The error codes and the form of the error are those that Portkey documents. They were not tested against the
+	// hosted gateway.
+	SavedOnly bool
+
 	t        TB // nil if the Gateway was made by Start
 	server   *httptest.Server
 	upstream *httptest.Server // stands in for every provider
@@ -238,6 +261,8 @@ func (g *Gateway) Requests() []Request {
 // The handler receives the client's request with these changes:
 //
 //   - The path is relative to the Gateway's URL, whatever the pattern.
+//   - The body is changed by the override_params, default_params and drop_params of the config. A model "@slug/model"
+//     that names the provider becomes "model".
 //   - X-Portkey-Provider is the provider that the gateway selected. If the config has an API key for that provider,
 //     Authorization contains that key, except that on proxied endpoints the client's Authorization takes precedence.
 //   - HEAD becomes GET. A request without a Content-Type has no body.

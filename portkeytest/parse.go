@@ -27,12 +27,21 @@ func (x *exchange) parse() error {
 	if x.req.URL.Path == "/" && (x.req.Method == http.MethodGet || x.req.Method == http.MethodHead) {
 		return &gatewayResponse{status: http.StatusOK, body: "AI Gateway says hey!"}
 	}
+	x.isPortkeyAPI = isPortkeyAPI(x.req)
 	endpoint, found := findEndpoint(x.req.Method, x.req.URL.Path)
-	if !found {
+	if !found && !x.isPortkeyAPI {
 		return &gatewayResponse{status: http.StatusNotFound, body: struct {
 			Message string `json:"message"`
 			OK      bool   `json:"ok"`
 		}{"Not Found", false}}
+	}
+	if x.gateway.SavedOnly {
+		if err := checkSavedOnly(x.req.Header); err != nil {
+			return err
+		}
+	}
+	if x.isPortkeyAPI {
+		return nil
 	}
 	x.endpoint = endpoint
 	if err := x.parseHeader(); err != nil {
@@ -63,7 +72,7 @@ func (x *exchange) parseHeader() error {
 	case mediaType != "" && mediaType != "application/json" && mediaType != "multipart/form-data" &&
 		!strings.HasPrefix(mediaType, "audio"):
 		return badRequest("Invalid content type passed")
-	case provider == "" && config == "" && virtualKey == "" && !x.namesSavedProvider():
+	case provider == "" && config == "" && virtualKey == "" && !isSavedPrompt(x.req) && !x.namesSavedProvider():
 		return badRequest("Either x-portkey-config or x-portkey-provider header is required")
 	case provider != "" && !isKnownProvider(provider):
 		return badRequest("Invalid provider passed")
