@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -49,6 +50,8 @@ var corpusDifferences = map[string]struct{ what, reason string }{
 	"prompt at Portkey":       {"body, headers, status", hostedOnly},
 	"saved model in a config": {"body, headers, status", hostedOnly},
 	"default and drop params": {"body", hostedOnly},
+
+	"output guardrail of a stream that fails": {"body, status", hostedOnly},
 
 	"chat by mistral-ai":          {"body", translated},
 	"chat by mistral-ai streamed": {"body", translated},
@@ -430,6 +433,15 @@ func newCorpus() []corpusRequest {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}},
+		{name: "stream that ends early, by a fault", header: onOpenAI, body: chatStreamBody,
+			faults: []portkeytest.Fault{{EndEarly: true}}, answer: func(w http.ResponseWriter, r *http.Request) {
+				ctx, cancel := context.WithTimeout(r.Context(), 100*time.Millisecond)
+				defer cancel()
+				next := make(chan struct{}, 1)
+				next <- struct{}{}
+				streamChat(next)(w, r.WithContext(ctx)) // two of four events
+				panic(http.ErrAbortHandler)
+			}},
 		{name: "provider that hangs up", header: onOpenAI, body: chatBody, answer: hangsUp},
 		{name: "provider that hangs up on models", method: "GET", path: "/v1/models", header: onOpenAI, answer: hangsUp},
 		{name: "timeout", header: on("provider", "openai", "request-timeout", "50"), body: chatBody, answer: hangs},
@@ -458,6 +470,32 @@ func newCorpus() []corpusRequest {
 			faults: []portkeytest.Fault{{Status: 246}}},
 		{name: "guardrail that fails a stream", header: onOpenAI, body: chatStreamBody, real: withConfig(guardrail("false")),
 			faults: []portkeytest.Fault{{Status: 246}}},
+		{name: "guardrail that fails a stream with hook results", header: notStrict(onOpenAI), body: chatStreamBody,
+			real: withConfig(guardrail("false")), faults: []portkeytest.Fault{{Status: 246}}},
+		{name: "guardrail that fails a stream of messages", path: "/v1/messages", header: notStrict(onAnthropic), body: chatStreamBody,
+			real: withConfig(strings.Replace(guardrail("false"), "openai", "anthropic", 1)), faults: []portkeytest.Fault{{Status: 246}}},
+		{name: "guardrail that fails a stream of completions", path: "/v1/completions", header: notStrict(onOpenAI),
+			body: `{"model":"m1","prompt":"hi there","stream":true}`, real: withConfig(guardrail("false")), faults: []portkeytest.Fault{{Status: 246}}},
+		{name: "guardrail that passes", header: onOpenAI, body: chatBody, real: withConfig(passingGuardrail("input_guardrails")),
+			faults: []portkeytest.Fault{{Guardrail: portkeytest.InputGuardrail}}},
+		{name: "guardrail that passes embeddings", path: "/v1/embeddings", header: onOpenAI, body: `{"model":"m1","input":"hi"}`,
+			real: withConfig(passingGuardrail("input_guardrails")), faults: []portkeytest.Fault{{Guardrail: portkeytest.InputGuardrail}}},
+		{name: "guardrail that passes a stream", header: onOpenAI, body: chatStreamBody, real: withConfig(passingGuardrail("input_guardrails")),
+			faults: []portkeytest.Fault{{Guardrail: portkeytest.InputGuardrail}}},
+		{name: "guardrail that passes a stream with hook results", header: notStrict(onOpenAI), body: chatStreamBody,
+			real: withConfig(passingGuardrail("input_guardrails")), faults: []portkeytest.Fault{{Guardrail: portkeytest.InputGuardrail}}},
+		{name: "guardrail that passes a request that fails", header: onOpenAI, body: chatBody, real: withConfig(passingGuardrail("input_guardrails")),
+			answer: saying(429, "application/json", `{"error":{"message":"429 Too Many Requests","type":"requests","param":null,"code":"rate_limit_exceeded"}}`),
+			faults: []portkeytest.Fault{{Status: 429, Guardrail: portkeytest.InputGuardrail}}},
+		{name: "output guardrail that denies", header: onOpenAI, body: chatBody, real: withConfig(outputGuardrail("true")),
+			faults: []portkeytest.Fault{{Status: 446, Guardrail: portkeytest.OutputGuardrail}}},
+		{name: "output guardrail that fails", header: onOpenAI, body: chatBody, real: withConfig(outputGuardrail("false")),
+			faults: []portkeytest.Fault{{Status: 246, Guardrail: portkeytest.OutputGuardrail}}},
+		{name: "output guardrail that passes", header: onOpenAI, body: chatBody, real: withConfig(passingGuardrail("output_guardrails")),
+			faults: []portkeytest.Fault{{Guardrail: portkeytest.OutputGuardrail}}},
+		{name: "output guardrail of a stream that fails", header: notStrict(onOpenAI), body: chatStreamBody, real: withConfig(
+			`{"provider":"openai","api_key":"k","output_guardrails":[{"default.contains":{"words":["zzz"],"operator":"all"},"deny":false}]}`),
+			faults: []portkeytest.Fault{{Status: 246, Guardrail: portkeytest.OutputGuardrail}}},
 	}
 }
 
@@ -485,6 +523,22 @@ func echoForm(w http.ResponseWriter, r *http.Request) {
 
 func guardrail(deny string) string {
 	return `{"provider":"openai","api_key":"k","input_guardrails":[{"default.contains":{"words":["hi"],"operator":"none"},"deny":` + deny + `}]}`
+}
+
+// outputGuardrail finds a word that the model's answer repeats.
+func outputGuardrail(deny string) string {
+	return `{"provider":"openai","api_key":"k","output_guardrails":[{"default.contains":{"words":["hi"],"operator":"none"},"deny":` + deny + `}]}`
+}
+
+func passingGuardrail(kind string) string {
+	return `{"provider":"openai","api_key":"k","` + kind + `":[{"default.contains":{"words":["zzz"],"operator":"none"},"deny":true}]}`
+}
+
+// notStrict returns the header with strict OpenAI compliance turned off, which hook_results in a stream need.
+func notStrict(h http.Header) http.Header {
+	h = h.Clone()
+	h.Set("X-Portkey-Strict-Open-Ai-Compliance", "false")
+	return h
 }
 
 func conditionalOn(query string) string {
@@ -701,6 +755,9 @@ func bodyOf(body []byte) any {
 		var v any
 		if json.Unmarshal([]byte(data), &v) != nil {
 			v = data
+		}
+		if object, ok := v.(map[string]any); ok && object["hook_results"] != nil {
+			object["hook_results"] = typesOf(object["hook_results"])
 		}
 		events = append(events, []any{name, v})
 	}

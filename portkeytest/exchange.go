@@ -183,7 +183,7 @@ func (x *exchange) sendWithRetries(ctx context.Context, t target, optionPath str
 			}
 			retryCount = -1 // all retries failed
 		}
-		fault.alterResponse(resp)
+		x.alterResponse(resp, fault)
 		addDefaultHeaders(resp.Header, map[string]string{
 			"X-Portkey-Cache-Status":           string(cmp.Or(fault.CacheStatus, portkey.CacheDisabled)),
 			"X-Portkey-Last-Used-Option-Index": optionPath,
@@ -191,7 +191,7 @@ func (x *exchange) sendWithRetries(ctx context.Context, t target, optionPath str
 			"X-Portkey-Retry-Attempt-Count":    strconv.Itoa(cmp.Or(fault.RetryAttempts, retryCount)),
 			"X-Portkey-Trace-Id":               headerValue(x.req.Header, "X-Portkey-Trace-Id"),
 		})
-		if fault.Status == statusGuardrailDenied {
+		if fault.Status == statusGuardrailDenied && fault.guardrail() == InputGuardrail {
 			resp.Header.Del("X-Portkey-Cache-Status") // the gateway runs guardrails before it looks into the cache
 		}
 		return resp, nil
@@ -255,14 +255,13 @@ func (x *exchange) callProvider(ctx context.Context, c *call, fault Fault) (*htt
 		resp = newResponse(http.StatusInternalServerError, "text/plain;charset=UTF-8",
 			"Message: fetch failed Cause: SocketError: other side closed Name: TypeError")
 	}
-	fault.alterProviderResponse(resp)
+	if fault.Malformed {
+		breakJSON(resp)
+	}
 	if err := x.translateResponse(resp, c); err != nil {
 		return nil, err
 	}
-	if resp.StatusCode == statusGuardrailFailed {
-		addHookResults(resp)
-	}
-	return resp, nil
+	return x.applyGuardrail(resp, c, fault), nil
 }
 
 // requestTimeoutMS returns the request timeout in milliseconds; 0 or less means none. The header takes precedence over

@@ -21,6 +21,7 @@
 //
 //	gw.Handle("POST /chat/completions", http.HandlerFunc(...))
 //	gw.Next(portkeytest.Fault{Status: 429, RetryAfter: 2 * time.Second}) // the provider's rate limit
+//	gw.Next(portkeytest.Fault{EndEarly: true})                           // a stream that the provider breaks off
 //	gw.Close()                                                           // an outage of the gateway
 //
 // # The open-source gateway
@@ -38,6 +39,7 @@
 //   - adds the provider's name to errors on the endpoints that the gateway translates between providers (chat
 //     completions, messages, files and others), and proxies all other endpoints unchanged (models, rerank and others)
 //   - adds the x-portkey-* response headers
+//   - adds hook_results to a response if a [Fault] says so
 //
 // # The hosted gateway
 //
@@ -52,6 +54,7 @@
 //     variables; POST /feedback and /logs; PUT /feedback/{id}; and GET /models without a provider, which lists the
 //     models of the catalog
 //   - refuses what saved-only mode refuses, if [Gateway.SavedOnly] is set
+//   - adds the hook_results of an output guardrail to an event stream, if a [Fault] says so
 //
 // # What it does not do
 //

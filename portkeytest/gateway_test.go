@@ -153,6 +153,14 @@ func TestCloseCancelsRequestsInProgress(t *testing.T) {
 				<-r.Context().Done()
 			}))
 		}},
+		{"stalled stream", func(gw *portkeytest.Gateway, started chan<- struct{}) {
+			gw.Next(portkeytest.Fault{Stall: true})
+			gw.Handle("/", streamHandler(func() { close(started) }))
+		}},
+		{"stream of comments", func(gw *portkeytest.Gateway, started chan<- struct{}) {
+			gw.Next(portkeytest.Fault{CommentsOnly: true})
+			gw.Handle("/", streamHandler(func() { close(started) }))
+		}},
 		{"delay after a fallback", func(gw *portkeytest.Gateway, started chan<- struct{}) {
 			gw.Next(portkeytest.Fault{}, portkeytest.Fault{Delay: time.Hour})
 			gw.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -176,6 +184,15 @@ func TestCloseCancelsRequestsInProgress(t *testing.T) {
 			<-finished
 		})
 	}
+}
+
+// streamHandler responds with an event stream and calls done.
+func streamHandler(done func()) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "data: {}\n\ndata: [DONE]\n\n")
+		done()
+	})
 }
 
 func TestHandleTakesPatternsThatBeginWithV1(t *testing.T) {

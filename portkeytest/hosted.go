@@ -48,7 +48,7 @@ func (x *exchange) callPortkey(ctx context.Context) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	fault.alterResponse(resp)
+	x.alterResponse(resp, fault)
 	return resp, nil
 }
 
