@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -39,11 +40,18 @@ type corpusRequest struct {
 // corpusDifferences are the requests that the two do not answer alike, on purpose,
 // and in what.
 var corpusDifferences = map[string]struct{ what, reason string }{
+	"models of the catalog":   {"body, status", hostedOnly},
+	"saved model":             {"body, headers, status", hostedOnly},
+	"feedback":                {"body, status", hostedOnly},
 	"config with a slug":      {"body, headers, status", hostedOnly},
 	"config of a virtual key": {"body, headers, status", hostedOnly},
 	"virtual key alone":       {"body, headers, status", hostedOnly},
 	"provider at Portkey":     {"body, headers, status", hostedOnly},
 	"prompt at Portkey":       {"body, headers, status", hostedOnly},
+	"saved model in a config": {"body, headers, status", hostedOnly},
+	"default and drop params": {"body", hostedOnly},
+
+	"output guardrail of a stream that fails": {"body, status", hostedOnly},
 
 	"chat by mistral-ai":          {"body", translated},
 	"chat by mistral-ai streamed": {"body", translated},
@@ -64,7 +72,6 @@ var corpusDifferences = map[string]struct{ what, reason string }{
 	"config of a wrong type":            {"body", worded},
 	"config of a target without key":    {"body", worded},
 	"JSON that is no object":            {"body", "the gateway adds a model, gpt-3.5-turbo"},
-	"conditional of no target":          {"body", "Validate sees it before the call, the gateway only when the condition holds"},
 	"broken JSON, proxied":              {"body", "the words are those of JavaScript's parser"},
 	"trace in UTF-8":                    {"headers", "Node.js encodes it again, but only where it writes the body along with the headers"},
 }
@@ -204,7 +211,7 @@ func newCorpus() []corpusRequest {
 
 		// What the gateway refuses.
 		{name: "neither provider nor config", body: chatBody},
-		{name: "neither provider nor config, got", method: "GET", path: "/v1/models", header: on("api-key", "pk")},
+		{name: "neither provider nor config, got", method: "GET", path: "/v1/files", header: on("api-key", "pk")},
 		{name: "provider that is none", header: on("provider", "nope"), body: chatBody},
 		{name: "provider in capitals", header: on("provider", "OpenAI"), body: chatBody},
 		{name: "provider twice", header: on("provider", "openai", "provider", "openai"), body: chatBody},
@@ -257,6 +264,11 @@ func newCorpus() []corpusRequest {
 		{name: "config that is old", header: withConfig(`{"provider":"openai","api_key":"k","options":[{}]}`), body: chatBody},
 		{name: "config of a virtual key", header: withConfig(`{"virtual_key":"vk"}`), body: chatBody},
 		{name: "virtual key alone", header: on("virtual-key", "vk"), body: chatBody},
+		{name: "models of the catalog", method: "GET", path: "/v1/models", header: on("api-key", "pk")},
+		{name: "saved model", header: on("api-key", "pk"), body: `{"model":"@openai-prod/m1","messages":[{"role":"user","content":"hi"}]}`},
+		{name: "saved model in a config", body: chatBody,
+			header: withConfig(`{"strategy":{"mode":"fallback"},"targets":[{"override_params":{"model":"@openai-prod/m1"}},{"provider":"openai","api_key":"k"}]}`)},
+		{name: "feedback", path: "/v1/feedback", header: on("api-key", "pk"), body: `{"trace_id":"t","value":1}`},
 		{name: "provider at Portkey", header: on("provider", "@openai-prod"), body: chatBody},
 		{name: "prompt at Portkey", path: "/v1/prompts/p1/completions", header: onOpenAI, body: `{"variables":{}}`},
 		{name: "config of one provider", header: withConfig(`{"provider":"groq","api_key":"k2"}`), body: chatBody},
@@ -328,6 +340,47 @@ func newCorpus() []corpusRequest {
 		{name: "retry on other statuses", header: withConfig(`{"retry":{"attempts":1,"on_status_codes":[418]}}`, "provider", "openai"), body: chatBody, answer: failsWith(500)},
 		{name: "retry of a provider that hangs up", header: withConfig(`{"retry":{"attempts":1}}`, "provider", "openai"), body: chatBody, answer: hangsUp},
 
+		// Parameters that a config changes.
+		{name: "override params", header: withConfig(`{"retry":{"attempts":1},"override_params":`+overrides+`}`, "provider", "openai"),
+			body: paramsBody, answer: echoParams},
+		{name: "override params of a config with a provider", header: withConfig(`{"provider":"groq","api_key":"k","override_params":` + overrides + `}`),
+			body: paramsBody, answer: echoParams},
+		{name: "override params of a target", body: paramsBody, answer: echoParams,
+			header: withConfig(`{"strategy":{"mode":"single"},"targets":[{"provider":"openai","api_key":"k1","override_params":` + overrides + `}]}`)},
+		{name: "override params that a target inherits", body: paramsBody, answer: echoParams,
+			header: withConfig(`{"override_params":{"model":"m3","user":"u3"},"strategy":{"mode":"single"},"targets":[{"provider":"openai","api_key":"k1","override_params":` + overrides + `}]}`)},
+		{name: "override params that a target's target inherits", body: paramsBody, answer: echoParams,
+			header: withConfig(`{"override_params":{"model":"m3","user":"u3"},"strategy":{"mode":"single"},"targets":[{"strategy":{"mode":"single"},` +
+				`"override_params":{"model":"m4"},"targets":[{"provider":"openai","api_key":"k1"}]}]}`)},
+		{name: "override params of the target that is called", body: paramsBody, answer: func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") == "Bearer k1" {
+				failsWith(503)(w, r)
+				return
+			}
+			echoParams(w, r)
+		}, header: withConfig(`{"strategy":{"mode":"fallback"},"targets":[{"provider":"openai","api_key":"k1","override_params":{"model":"m3"}},` +
+			`{"provider":"openai","api_key":"k2","override_params":{"user":"u4"}}]}`)},
+		{name: "override params of a proxied request", path: "/v1/rerank", body: paramsBody, answer: echoParams,
+			header: withConfig(`{"retry":{"attempts":1},"override_params":`+overrides+`}`, "provider", "openai")},
+		{name: "override params of embeddings", path: "/v1/embeddings", body: `{"model":"m1","input":"hi"}`, answer: echoParams,
+			header: withConfig(`{"retry":{"attempts":1},"override_params":{"model":"m2","input":["a"]}}`, "provider", "openai")},
+		{name: "override params of a request without body", method: "GET", path: "/v1/models",
+			header: withConfig(`{"retry":{"attempts":1},"override_params":{"model":"m2"}}`, "provider", "openai")},
+		{name: "override params of a form", path: "/v1/rerank", body: formBody, answer: echoForm,
+			header: withConfig(`{"retry":{"attempts":1},"override_params":{"purpose":"other"}}`, "provider", "openai", "Content-Type", formType)},
+		{name: "override params that are text", header: withConfig(`{"retry":{"attempts":1},"override_params":""}`, "provider", "openai"),
+			body: paramsBody, answer: echoParams},
+		{name: "override params that are empty", header: withConfig(`{"retry":{"attempts":1},"override_params":{}}`, "provider", "openai"),
+			body: paramsBody, answer: echoParams},
+		{name: "override params that make a stream", header: withConfig(`{"retry":{"attempts":1},"override_params":{"stream":true}}`, "provider", "openai"),
+			body: chatBody},
+		{name: "override params that make no stream", header: withConfig(`{"retry":{"attempts":1},"override_params":{"stream":false}}`, "provider", "openai"),
+			body: chatStreamBody},
+		{name: "override params and conditions", body: paramsBody,
+			header: withConfig(strings.Replace(conditionalOn(`{"params.model":"m1"}`), "{", `{"override_params":{"model":"m2"},`, 1))},
+		{name: "default and drop params", body: paramsBody, answer: echoParams,
+			header: withConfig(`{"retry":{"attempts":1},"default_params":{"user":"u3","temperature":1},"drop_params":["stop"]}`, "provider", "openai")},
+
 		// Traces and metadata.
 		{name: "trace", header: on("provider", "openai", "trace-id", "t-1", "metadata", `{"_user":"u1"}`), body: chatBody},
 		{name: "trace with spaces and quotes", header: on("provider", "openai", "trace-id", `a "b" c`), body: chatBody},
@@ -380,6 +433,15 @@ func newCorpus() []corpusRequest {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}},
+		{name: "stream that ends early, by a fault", header: onOpenAI, body: chatStreamBody,
+			faults: []portkeytest.Fault{{EndEarly: true}}, answer: func(w http.ResponseWriter, r *http.Request) {
+				ctx, cancel := context.WithTimeout(r.Context(), 100*time.Millisecond)
+				defer cancel()
+				next := make(chan struct{}, 1)
+				next <- struct{}{}
+				streamChat(next)(w, r.WithContext(ctx)) // two of four events
+				panic(http.ErrAbortHandler)
+			}},
 		{name: "provider that hangs up", header: onOpenAI, body: chatBody, answer: hangsUp},
 		{name: "provider that hangs up on models", method: "GET", path: "/v1/models", header: onOpenAI, answer: hangsUp},
 		{name: "timeout", header: on("provider", "openai", "request-timeout", "50"), body: chatBody, answer: hangs},
@@ -408,11 +470,75 @@ func newCorpus() []corpusRequest {
 			faults: []portkeytest.Fault{{Status: 246}}},
 		{name: "guardrail that fails a stream", header: onOpenAI, body: chatStreamBody, real: withConfig(guardrail("false")),
 			faults: []portkeytest.Fault{{Status: 246}}},
+		{name: "guardrail that fails a stream with hook results", header: notStrict(onOpenAI), body: chatStreamBody,
+			real: withConfig(guardrail("false")), faults: []portkeytest.Fault{{Status: 246}}},
+		{name: "guardrail that fails a stream of messages", path: "/v1/messages", header: notStrict(onAnthropic), body: chatStreamBody,
+			real: withConfig(strings.Replace(guardrail("false"), "openai", "anthropic", 1)), faults: []portkeytest.Fault{{Status: 246}}},
+		{name: "guardrail that fails a stream of completions", path: "/v1/completions", header: notStrict(onOpenAI),
+			body: `{"model":"m1","prompt":"hi there","stream":true}`, real: withConfig(guardrail("false")), faults: []portkeytest.Fault{{Status: 246}}},
+		{name: "guardrail that passes", header: onOpenAI, body: chatBody, real: withConfig(passingGuardrail("input_guardrails")),
+			faults: []portkeytest.Fault{{Guardrail: portkeytest.InputGuardrail}}},
+		{name: "guardrail that passes embeddings", path: "/v1/embeddings", header: onOpenAI, body: `{"model":"m1","input":"hi"}`,
+			real: withConfig(passingGuardrail("input_guardrails")), faults: []portkeytest.Fault{{Guardrail: portkeytest.InputGuardrail}}},
+		{name: "guardrail that passes a stream", header: onOpenAI, body: chatStreamBody, real: withConfig(passingGuardrail("input_guardrails")),
+			faults: []portkeytest.Fault{{Guardrail: portkeytest.InputGuardrail}}},
+		{name: "guardrail that passes a stream with hook results", header: notStrict(onOpenAI), body: chatStreamBody,
+			real: withConfig(passingGuardrail("input_guardrails")), faults: []portkeytest.Fault{{Guardrail: portkeytest.InputGuardrail}}},
+		{name: "guardrail that passes a request that fails", header: onOpenAI, body: chatBody, real: withConfig(passingGuardrail("input_guardrails")),
+			answer: saying(429, "application/json", `{"error":{"message":"429 Too Many Requests","type":"requests","param":null,"code":"rate_limit_exceeded"}}`),
+			faults: []portkeytest.Fault{{Status: 429, Guardrail: portkeytest.InputGuardrail}}},
+		{name: "output guardrail that denies", header: onOpenAI, body: chatBody, real: withConfig(outputGuardrail("true")),
+			faults: []portkeytest.Fault{{Status: 446, Guardrail: portkeytest.OutputGuardrail}}},
+		{name: "output guardrail that fails", header: onOpenAI, body: chatBody, real: withConfig(outputGuardrail("false")),
+			faults: []portkeytest.Fault{{Status: 246, Guardrail: portkeytest.OutputGuardrail}}},
+		{name: "output guardrail that passes", header: onOpenAI, body: chatBody, real: withConfig(passingGuardrail("output_guardrails")),
+			faults: []portkeytest.Fault{{Guardrail: portkeytest.OutputGuardrail}}},
+		{name: "output guardrail of a stream that fails", header: notStrict(onOpenAI), body: chatStreamBody, real: withConfig(
+			`{"provider":"openai","api_key":"k","output_guardrails":[{"default.contains":{"words":["zzz"],"operator":"all"},"deny":false}]}`),
+			faults: []portkeytest.Fault{{Status: 246, Guardrail: portkeytest.OutputGuardrail}}},
 	}
+}
+
+const (
+	paramsBody = `{"model":"m1","temperature":0.5,"user":"u1","stop":["a"],"messages":[{"role":"user","content":"hi there"}]}`
+	overrides  = `{"model":"m2","temperature":0,"stop":null,"metadata":{"k":"v"},"seed":12345}`
+)
+
+// echoParams answers with the parameters that the provider received.
+func echoParams(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	message, _ := json.Marshal(string(body))
+	var params map[string]any
+	if json.Unmarshal(body, &params) == nil {
+		sorted, _ := json.Marshal(params)
+		message, _ = json.Marshal(string(sorted))
+	}
+	saying(400, "application/json", `{"error":{"message":`+string(message)+`,"type":"t","param":null,"code":"c"}}`)(w, r)
+}
+
+// echoForm answers with the purpose in the form that the provider received.
+func echoForm(w http.ResponseWriter, r *http.Request) {
+	saying(400, "application/json", fmt.Sprintf(`{"error":{"message":%q,"type":"t","param":null,"code":"c"}}`, r.FormValue("purpose")))(w, r)
 }
 
 func guardrail(deny string) string {
 	return `{"provider":"openai","api_key":"k","input_guardrails":[{"default.contains":{"words":["hi"],"operator":"none"},"deny":` + deny + `}]}`
+}
+
+// outputGuardrail finds a word that the model's answer repeats.
+func outputGuardrail(deny string) string {
+	return `{"provider":"openai","api_key":"k","output_guardrails":[{"default.contains":{"words":["hi"],"operator":"none"},"deny":` + deny + `}]}`
+}
+
+func passingGuardrail(kind string) string {
+	return `{"provider":"openai","api_key":"k","` + kind + `":[{"default.contains":{"words":["zzz"],"operator":"none"},"deny":true}]}`
+}
+
+// notStrict returns the header with strict OpenAI compliance turned off, which hook_results in a stream need.
+func notStrict(h http.Header) http.Header {
+	h = h.Clone()
+	h.Set("X-Portkey-Strict-Open-Ai-Compliance", "false")
+	return h
 }
 
 func conditionalOn(query string) string {
@@ -629,6 +755,9 @@ func bodyOf(body []byte) any {
 		var v any
 		if json.Unmarshal([]byte(data), &v) != nil {
 			v = data
+		}
+		if object, ok := v.(map[string]any); ok && object["hook_results"] != nil {
+			object["hook_results"] = typesOf(object["hook_results"])
 		}
 		events = append(events, []any{name, v})
 	}

@@ -2,6 +2,7 @@ package portkeytest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -23,7 +24,6 @@ var echo = newEcho()
 func newEcho() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /chat/completions", serveModel(chatCompletion))
-	mux.HandleFunc("POST /prompts/{id}/completions", serveModel(chatCompletion)) // a prompt saved at Portkey
 	mux.HandleFunc("POST /completions", serveModel(completion))
 	mux.HandleFunc("POST /responses", serveModel(response))
 	mux.HandleFunc("POST /messages", serveModel(message))
@@ -32,6 +32,10 @@ func newEcho() *http.ServeMux {
 	mux.HandleFunc("POST /images/generations", serveModel(images))
 
 	mux.HandleFunc("GET /models", func(w http.ResponseWriter, r *http.Request) {
+		if isCatalogRequest(r.Header) {
+			writeJSON(w, http.StatusOK, catalog(cmp.Or(r.Header.Get("X-Portkey-Provider"), "@portkeytest")))
+			return
+		}
 		models := []any{model("gpt-4o-mini"), model("text-embedding-3-small")}
 		writeJSON(w, http.StatusOK, object{"object": "list", "data": models})
 	})
@@ -54,6 +58,8 @@ func newEcho() *http.ServeMux {
 	mux.HandleFunc("DELETE /files/{id}", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, object{"id": r.PathValue("id"), "object": "file", "deleted": true})
 	})
+
+	addPortkeyAPI(mux)
 
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound, fmt.Sprintf("Invalid URL (%s /v1%s)", r.Method, r.URL.Path))

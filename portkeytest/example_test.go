@@ -1,10 +1,14 @@
 package portkeytest_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/portkey-go/portkey"
@@ -32,6 +36,36 @@ func newClient(gw *portkeytest.Gateway, headers portkey.Headers) *openai.Client 
 		panic(err)
 	}
 	return openai.NewClientWithConfig(cfg)
+}
+
+// askStreaming is like ask, but streams the answer. It returns an error if the answer is incomplete: the stream of a
+// provider that breaks off ends without an error.
+func askStreaming(ctx context.Context, client *openai.Client, question string) (string, error) {
+	stream, err := client.CreateChatCompletionStream(ctx, openai.ChatCompletionRequest{
+		Model:    openai.GPT4oMini,
+		Messages: []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: question}},
+	})
+	if err != nil {
+		return "", err
+	}
+	defer stream.Close()
+	var answer strings.Builder
+	var finishReason openai.FinishReason
+	for {
+		chunk, err := stream.Recv()
+		switch {
+		case err == io.EOF && finishReason == "":
+			return answer.String(), errors.New("the answer is incomplete")
+		case err == io.EOF:
+			return answer.String(), nil
+		case err != nil:
+			return answer.String(), err
+		}
+		for _, choice := range chunk.Choices {
+			answer.WriteString(choice.Delta.Content)
+			finishReason = cmp.Or(choice.FinishReason, finishReason)
+		}
+	}
 }
 
 func Example() {
@@ -96,6 +130,49 @@ func ExampleGateway_Next_fallback() {
 	// Output:
 	// You said: Is it you? <nil>
 	// groq config.targets[1]
+}
+
+// The provider breaks off in the middle of a stream. The gateway hides it: the stream only ends too early.
+func ExampleGateway_Next_incompleteStream() {
+	gw := portkeytest.Start()
+	defer gw.Close()
+	client := newClient(gw, portkey.Headers{})
+
+	gw.Next(portkeytest.Fault{EndEarly: true})
+	answer, err := askStreaming(context.Background(), client, "Is it you?")
+	fmt.Printf("%q, %v\n", answer, err)
+	// Output: "You said: Is ", the answer is incomplete
+}
+
+// The gateway is down.
+func ExampleGateway_Close() {
+	gw := portkeytest.Start()
+	client := newClient(gw, portkey.Headers{})
+	gw.Close()
+
+	_, err := ask(context.Background(), client, "Is it you?")
+	var netErr *net.OpError
+	if errors.As(err, &netErr) {
+		fmt.Println(netErr.Op, "failed")
+	}
+	// Output: dial failed
+}
+
+// The hosted gateway in saved-only mode refuses the bare name of a provider.
+func ExampleGateway_savedOnly() {
+	gw := portkeytest.Start()
+	defer gw.Close()
+	gw.SavedOnly = true
+
+	_, err := ask(context.Background(), newClient(gw, portkey.Headers{}), "Is it you?")
+	var apiErr *openai.APIError
+	if errors.As(err, &apiErr) {
+		fmt.Println(apiErr.HTTPStatusCode, apiErr.Code)
+	}
+	fmt.Println(ask(context.Background(), newClient(gw, portkey.Headers{Provider: "@openai-prod"}), "Is it you?"))
+	// Output:
+	// 400 inline_provider_blocked
+	// You said: Is it you? <nil>
 }
 
 // Check what the client sent.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -29,9 +30,19 @@ type exchange struct {
 
 	// Set by parse:
 
-	endpoint *endpoint            // nil if the request is proxied
-	config   portkey.ConfigObject // from x-portkey-config, or from x-portkey-virtual-key
-	params   map[string]any       // the JSON body; nil if it is not an object
+	isPortkeyAPI bool      // Portkey itself answers; the other fields are not set
+	endpoint     *endpoint // nil if the request is proxied
+	config       target    // from x-portkey-config, or from x-portkey-virtual-key
+	hasJSONBody  bool
+	params       params // of the JSON body; nil if it is not an object
+}
+
+// A call is the request that the gateway sends to a target's provider.
+type call struct {
+	target   target
+	provider string
+	params   params // of the JSON body; nil if it is not an object
+	body     []byte
 }
 
 // RoundTrip returns the gateway's response. An error closes the client's connection. The parameter provides only the
@@ -49,34 +60,34 @@ func (x *exchange) respond(ctx context.Context) (*http.Response, error) {
 	if err := x.parse(); err != nil {
 		return nil, err
 	}
+	if x.isPortkeyAPI {
+		return x.callPortkey(ctx)
+	}
 	return x.route(ctx, x.config, "config")
 }
 
 // route sends the request to a target or, if the target has a strategy, to those of its targets that the strategy
 // selects. optionPath is the target's place in the config, such as config.targets[1].
-func (x *exchange) route(ctx context.Context, target portkey.ConfigObject, optionPath string) (*http.Response, error) {
-	if target.Strategy == nil || len(target.Targets) == 0 {
-		return x.sendWithRetries(ctx, target, optionPath)
+func (x *exchange) route(ctx context.Context, t target, optionPath string) (*http.Response, error) {
+	if t.Strategy == nil || len(t.Targets) == 0 {
+		return x.sendWithRetries(ctx, t, optionPath)
 	}
 	routeTo := func(i int) (*http.Response, error) {
-		child := target.Targets[i]
-		child.Retry = cmp.Or(child.Retry, target.Retry)
-		child.RequestTimeout = cmp.Or(child.RequestTimeout, target.RequestTimeout)
-		return x.route(ctx, child, fmt.Sprintf("%s.targets[%d]", optionPath, i))
+		return x.route(ctx, t.Targets[i].inherit(t), fmt.Sprintf("%s.targets[%d]", optionPath, i))
 	}
-	switch target.Strategy.Mode {
+	switch t.Strategy.Mode {
 	case portkey.ModeLoadBalance:
-		return routeTo(pickByWeight(target.Targets))
+		return routeTo(pickByWeight(t.Targets))
 	case portkey.ModeConditional:
-		i, err := x.conditionalTarget(target)
+		i, err := x.conditionalTarget(t)
 		if err != nil {
 			return nil, err
 		}
 		return routeTo(i)
 	case portkey.ModeFallback:
-		for i := range target.Targets {
+		for i := range t.Targets {
 			resp, err := routeTo(i)
-			if err != nil || i == len(target.Targets)-1 || !shouldFallBack(target.Strategy, resp.StatusCode) {
+			if err != nil || i == len(t.Targets)-1 || !shouldFallBack(t.Strategy, resp.StatusCode) {
 				return resp, err
 			}
 			resp.Body.Close()
@@ -86,7 +97,7 @@ func (x *exchange) route(ctx context.Context, target portkey.ConfigObject, optio
 }
 
 // shouldFallBack reports whether a response with this status makes a fallback try its next target.
-func shouldFallBack(strategy *portkey.Strategy, status int) bool {
+func shouldFallBack(strategy *strategy, status int) bool {
 	if strategy.OnStatusCodes != nil {
 		return slices.Contains(strategy.OnStatusCodes, status)
 	}
@@ -95,12 +106,12 @@ func shouldFallBack(strategy *portkey.Strategy, status int) bool {
 
 // pickByWeight returns the index of a random target, with a probability proportional to its weight. The default weight
 // is 1.
-func pickByWeight(targets []portkey.ConfigObject) int {
-	weight := func(target portkey.ConfigObject) float64 {
-		if target.Weight == nil {
+func pickByWeight(targets []target) int {
+	weight := func(t target) float64 {
+		if t.Weight == nil {
 			return 1
 		}
-		return *target.Weight
+		return *t.Weight
 	}
 	var total float64
 	for _, target := range targets {
@@ -116,32 +127,51 @@ func pickByWeight(targets []portkey.ConfigObject) int {
 	return len(targets) - 1
 }
 
-// providerOf returns the name of the target's provider. The provider behind a virtual key or config slug is unknown:
-// it is openai, or anthropic on the endpoints that openai does not support.
-func (x *exchange) providerOf(target portkey.ConfigObject) string {
-	provider := cmp.Or(target.Provider, headerValue(x.req.Header, "X-Portkey-Provider"), "openai")
-	if target.VirtualKey != "" && provider == "openai" && x.endpoint != nil && !x.endpoint.supportedBy(provider) {
-		return "anthropic"
+// newCall returns the call to a target's provider. The provider is named, in order of precedence, by the target, by the
+// model "@slug/model" in its override_params, by the x-portkey-provider header or by the model in the request. The one
+// behind a virtual key or config slug is unknown: it is openai, or anthropic on the endpoints that openai does not
+// support.
+func (x *exchange) newCall(t target) *call {
+	c := &call{target: t, provider: t.Provider, params: x.params, body: x.body}
+	isChanged := t.changesParams() && x.params != nil
+	if isChanged {
+		c.params = t.changeParams(x.params)
 	}
-	return provider
+	headerProvider := headerValue(x.req.Header, "X-Portkey-Provider")
+	if c.provider == "" && (headerProvider == "" || t.OverrideParams["model"] != nil) {
+		model := cmp.Or(c.params.model(), x.requestModel()) // the latter for a form
+		if provider, name, ok := savedModel(model); ok {
+			c.provider = provider
+			if c.params != nil {
+				c.params = merge(c.params, params{"model": json.RawMessage(toJSON(name))})
+				isChanged = true
+			}
+		}
+	}
+	c.provider = cmp.Or(c.provider, headerProvider, "openai")
+	if t.VirtualKey != "" && c.provider == "openai" && x.endpoint != nil && !x.endpoint.supportedBy(c.provider) {
+		c.provider = "anthropic"
+	}
+	if isChanged {
+		c.body = []byte(toJSON(c.params))
+	}
+	return c
 }
 
 // sendWithRetries calls the target's provider, retries as the target says, and adds the gateway's response headers.
-func (x *exchange) sendWithRetries(ctx context.Context, target portkey.ConfigObject,
-	optionPath string) (*http.Response, error) {
-
-	provider := x.providerOf(target)
-	if inList(provider, unimplementedProviders) {
-		return nil, gatewayException("Provider " + provider + " not found")
+func (x *exchange) sendWithRetries(ctx context.Context, t target, optionPath string) (*http.Response, error) {
+	c := x.newCall(t)
+	if inList(c.provider, unimplementedProviders) {
+		return nil, gatewayException("Provider " + c.provider + " not found")
 	}
-	if e := x.endpoint; e != nil && e.ifUnsupported == rejectRequest && !e.supportedBy(provider) {
-		return nil, gatewayException(e.name + " is not supported by " + provider)
+	if e := x.endpoint; e != nil && e.ifUnsupported == rejectRequest && !e.supportedBy(c.provider) {
+		return nil, gatewayException(e.name + " is not supported by " + c.provider)
 	}
 
-	maxRetries, retryStatuses := retryPolicy(target.Retry)
+	maxRetries, retryStatuses := t.Retry.limits()
 	for retries := 0; ; retries++ {
 		fault := x.gateway.nextFault()
-		resp, err := x.callProvider(ctx, target, provider, fault)
+		resp, err := x.callProvider(ctx, c, fault)
 		if err != nil {
 			return nil, err
 		}
@@ -153,15 +183,15 @@ func (x *exchange) sendWithRetries(ctx context.Context, target portkey.ConfigObj
 			}
 			retryCount = -1 // all retries failed
 		}
-		fault.alterResponse(resp)
+		x.alterResponse(resp, fault)
 		addDefaultHeaders(resp.Header, map[string]string{
 			"X-Portkey-Cache-Status":           string(cmp.Or(fault.CacheStatus, portkey.CacheDisabled)),
 			"X-Portkey-Last-Used-Option-Index": optionPath,
-			"X-Portkey-Provider":               provider,
+			"X-Portkey-Provider":               c.provider,
 			"X-Portkey-Retry-Attempt-Count":    strconv.Itoa(cmp.Or(fault.RetryAttempts, retryCount)),
 			"X-Portkey-Trace-Id":               headerValue(x.req.Header, "X-Portkey-Trace-Id"),
 		})
-		if fault.Status == statusGuardrailDenied {
+		if fault.Status == statusGuardrailDenied && fault.guardrail() == InputGuardrail {
 			resp.Header.Del("X-Portkey-Cache-Status") // the gateway runs guardrails before it looks into the cache
 		}
 		return resp, nil
@@ -171,14 +201,14 @@ func (x *exchange) sendWithRetries(ctx context.Context, target portkey.ConfigObj
 // gatewayMaxRetries caps the retries that a config can ask for.
 const gatewayMaxRetries = 5
 
-// retryPolicy returns the maximum number of retries and the response statuses that are retried.
-func retryPolicy(retry *portkey.Retry) (maxRetries int, statuses []int) {
-	if retry == nil || retry.Attempts <= 0 {
+// limits returns the maximum number of retries and the response statuses that are retried.
+func (r *retryPolicy) limits() (maxRetries int, statuses []int) {
+	if r == nil || r.Attempts <= 0 {
 		return 0, nil
 	}
-	maxRetries = min(retry.Attempts, gatewayMaxRetries)
-	if retry.OnStatusCodes != nil {
-		return maxRetries, retry.OnStatusCodes
+	maxRetries = min(r.Attempts, gatewayMaxRetries)
+	if r.OnStatusCodes != nil {
+		return maxRetries, r.OnStatusCodes
 	}
 	return maxRetries, []int{429, 500, 502, 503, 504}
 }
@@ -199,10 +229,8 @@ var errRequestTimeout = errors.New("portkeytest: the request timeout has expired
 //
 // The request timeout ends when the response headers arrive: the gateway lets a stream run for longer. No test in
 // interop/ shows that yet.
-func (x *exchange) callProvider(ctx context.Context, target portkey.ConfigObject, provider string,
-	fault Fault) (*http.Response, error) {
-
-	timeoutMS := x.requestTimeoutMS(target)
+func (x *exchange) callProvider(ctx context.Context, c *call, fault Fault) (*http.Response, error) {
+	timeoutMS := x.requestTimeoutMS(c.target)
 	if timeoutMS > 0 {
 		var cancel context.CancelCauseFunc
 		ctx, cancel = context.WithCancelCause(ctx)
@@ -212,7 +240,7 @@ func (x *exchange) callProvider(ctx context.Context, target portkey.ConfigObject
 	}
 	resp, err := fault.injectBefore(ctx)
 	if resp == nil && err == nil {
-		resp, err = x.callUpstream(ctx, target, provider)
+		resp, err = x.callUpstream(ctx, c)
 	}
 	switch {
 	case err == nil:
@@ -227,42 +255,39 @@ func (x *exchange) callProvider(ctx context.Context, target portkey.ConfigObject
 		resp = newResponse(http.StatusInternalServerError, "text/plain;charset=UTF-8",
 			"Message: fetch failed Cause: SocketError: other side closed Name: TypeError")
 	}
-	fault.alterProviderResponse(resp)
-	if err := x.translateResponse(resp, provider); err != nil {
+	if fault.Malformed {
+		breakJSON(resp)
+	}
+	if err := x.translateResponse(resp, c); err != nil {
 		return nil, err
 	}
-	if resp.StatusCode == statusGuardrailFailed {
-		addHookResults(resp)
-	}
-	return resp, nil
+	return x.applyGuardrail(resp, c, fault), nil
 }
 
 // requestTimeoutMS returns the request timeout in milliseconds; 0 or less means none. The header takes precedence over
 // the config. The gateway ignores a header that is not a number.
-func (x *exchange) requestTimeoutMS(target portkey.ConfigObject) float64 {
+func (x *exchange) requestTimeoutMS(t target) float64 {
 	ms, err := strconv.ParseFloat(headerValue(x.req.Header, "X-Portkey-Request-Timeout"), 64)
 	if err != nil || ms == 0 || math.IsNaN(ms) || math.IsInf(ms, 0) {
-		return float64(target.RequestTimeout) / float64(time.Millisecond)
+		return t.RequestTimeout
 	}
 	return ms
 }
 
-// callUpstream sends the client's request to the upstream.
-func (x *exchange) callUpstream(ctx context.Context, target portkey.ConfigObject,
-	provider string) (*http.Response, error) {
-
+// callUpstream sends the call to the upstream.
+func (x *exchange) callUpstream(ctx context.Context, c *call) (*http.Response, error) {
 	path := strings.TrimPrefix(x.req.URL.EscapedPath(), "/v1")
 	if x.endpoint == nil {
 		path = strings.TrimPrefix(path, "/proxy")
 	}
-	if path == "" || x.endpoint != nil && !x.endpoint.supportedBy(provider) {
+	if path == "" || x.endpoint != nil && !x.endpoint.supportedBy(c.provider) {
 		path = "/"
 	}
 	url := x.gateway.upstream.URL + path
 	if x.req.URL.RawQuery != "" {
 		url += "?" + x.req.URL.RawQuery
 	}
-	method, body := x.req.Method, x.body
+	method, body := x.req.Method, c.body
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
@@ -275,11 +300,13 @@ func (x *exchange) callUpstream(ctx context.Context, target portkey.ConfigObject
 	}
 	req.Header = x.req.Header.Clone()
 	req.Header.Del("Content-Length")
-	req.Header.Set("X-Portkey-Provider", provider)
+	if c.provider != "" {
+		req.Header.Set("X-Portkey-Provider", c.provider)
+	}
 	// On endpoints that the gateway proxies, the client's credential replaces the config's
 	// (see TestNoClientCredentialWithAConfigOfTargets in interop).
-	if target.APIKey != "" && (x.endpoint != nil || req.Header.Get("Authorization") == "") {
-		req.Header.Set("Authorization", "Bearer "+target.APIKey)
+	if c.target.APIKey != "" && (x.endpoint != nil || req.Header.Get("Authorization") == "") {
+		req.Header.Set("Authorization", "Bearer "+c.target.APIKey)
 	}
-	return x.gateway.client.Do(req)
+	return x.gateway.caller.Do(req)
 }

@@ -124,46 +124,6 @@ func TestFollowsConfig(t *testing.T) {
 	}
 }
 
-func TestConditionalConfig(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name, query string
-		match       bool
-	}{
-		{"equal", `{"metadata.plan":"paid"}`, true},
-		{"not equal", `{"metadata.plan":"free"}`, false},
-		{"missing key", `{"metadata.unknown":{"$eq":"paid"}}`, false},
-		{"UTF-8 metadata is not decoded", `{"metadata.utf8":{"$eq":"g\u00f4ld"}}`, false},
-		{"UTF-8 metadata is read as Latin-1", `{"metadata.utf8":{"$eq":"g\u00c3\u00b4ld"}}`, true},
-		{"UTF-8 config is read as Latin-1", `{"metadata.utf8":{"$eq":"gôld"}}`, true},
-		{"$ne", `{"metadata.plan":{"$ne":"free"}}`, true},
-		{"$in", `{"metadata.plan":{"$in":["free","paid"]}}`, true},
-		{"$nin", `{"metadata.plan":{"$nin":["free","paid"]}}`, false},
-		{"$gt", `{"metadata.n":{"$gt":4}}`, true},
-		{"$gt with spaces", `{"metadata.n":{"$gt":" 4 "}}`, true},
-		{"$gte and $lt", `{"metadata.n":{"$gte":5,"$lt":5}}`, false},
-		{"$lte with a string", `{"metadata.n":{"$lte":"5"}}`, true},
-		{"$lte of text", `{"metadata.plan":{"$lte":5}}`, false},
-		{"a string does not equal a number", `{"metadata.n":5}`, false},
-		{"$regex on a parameter", `{"params.model":{"$regex":"^m\\d$"}}`, true},
-		{"$and", `{"$and":[{"metadata.plan":"paid"},{"metadata.n":"6"}]}`, false},
-		{"$or", `{"$or":[{"metadata.plan":"free"},{"url.pathname":"/v1/chat/completions"}]}`, true},
-		{"$or without a match", `{"$or":[{"metadata.plan":"free"},{"params.stream":true}]}`, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			config := `{"strategy":{"mode":"conditional","default":"a","conditions":[{"query":` + tt.query +
-				`,"then":"b"}]},` + twoTargets + `}`
-			want := configResult{200, "config.targets[0]", "0", "openai k1"}
-			if tt.match {
-				want = configResult{200, "config.targets[1]", "0", "groq k2"}
-			}
-			got := sendWithConfig(t, config, `{"plan":"paid","n":"5","utf8":"gôld"}`)
-			checkEqual(t, "result", got, want)
-		})
-	}
-}
-
 func TestLoadBalanceUsesWeights(t *testing.T) {
 	t.Parallel()
 	gw := portkeytest.NewGateway(t)

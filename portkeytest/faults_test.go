@@ -1,10 +1,14 @@
 package portkeytest_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -182,59 +186,151 @@ func TestFaultException(t *testing.T) {
 	checkEqual(t, "ResponseInfo", portkey.ParseResponse(resp.Header), portkey.ResponseInfo{GatewayException: true})
 }
 
-func TestFaultGuardrail(t *testing.T) {
+func TestFaultEndEarly(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, path, provider, lastEvent string }{
+		{"chat completion", "/chat/completions", "openai", "data: [DONE]"},
+		{"completion", "/completions", "openai", "data: [DONE]"},
+		{"messages", "/messages", "anthropic", "event: message_stop"},
+		{"responses", "/responses", "openai", "event: response.completed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			gw := portkeytest.NewGateway(t)
+			header := portkeyHeader("Provider", tt.provider)
+			_, whole := send(t, gw, "POST", tt.path, header, `{"stream":true}`)
+			checkContains(t, "whole stream", whole, tt.lastEvent)
+
+			gw.Next(portkeytest.Fault{EndEarly: true})
+			resp, body := send(t, gw, "POST", tt.path, header, `{"stream":true}`) // without an error
+			checkEqual(t, "status", resp.StatusCode, 200)
+			wholeEvents, events := strings.SplitAfter(whole, "\n\n"), strings.SplitAfter(body, "\n\n")
+			checkEqual(t, "events", len(events)-1, (len(wholeEvents)-1)/2)
+			if !strings.HasPrefix(whole, body) || strings.Contains(body, tt.lastEvent) {
+				t.Errorf("got %s, want the first half of %s", body, whole)
+			}
+		})
+	}
+}
+
+func TestFaultStall(t *testing.T) {
 	t.Parallel()
 	gw := portkeytest.NewGateway(t)
-	header := portkeyHeader("Provider", "openai", "Trace-Id", "t1")
-	type chatResponse struct {
-		Error       struct{ Type string }
-		Choices     []any
-		HookResults struct {
-			Before []struct{ Verdict, Deny bool } `json:"before_request_hooks"`
-		} `json:"hook_results"`
-	}
+	_, whole := postChat(t, gw, portkeyHeader("Provider", "openai"), `{"stream":true}`)
+	events := strings.SplitAfter(whole, "\n\n")
+	firstHalf := strings.Join(events[:(len(events)-1)/2], "")
 
-	t.Run("denied", func(t *testing.T) {
-		gw.Next(portkeytest.Fault{Status: 446})
-		resp, body := postChat(t, gw, header, chatBody)
-		checkEqual(t, "status", resp.StatusCode, 446)
-		checkEqual(t, "ResponseInfo", portkey.ParseResponse(resp.Header),
-			portkey.ResponseInfo{TraceID: "t1", Provider: "openai", LastUsedOption: "config"})
-		var got chatResponse
-		if err := json.Unmarshal([]byte(body), &got); err != nil {
-			t.Fatal(err)
+	gw.Next(portkeytest.Fault{Stall: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	body, err := readStream(ctx, t, gw)
+	checkEqual(t, "body", body, firstHalf)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+	}
+	waitForGoroutines(t, "stalledReader")
+}
+
+func TestFaultCommentsOnly(t *testing.T) {
+	t.Parallel()
+	gw := portkeytest.NewGateway(t)
+	gw.Next(portkeytest.Fault{CommentsOnly: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	body, err := readStream(ctx, t, gw)
+	const comment = ": keep-alive\n\n"
+	if n := strings.Count(body, comment); n < 2 || body != strings.Repeat(comment, n) {
+		t.Errorf("got %q, want several comments", body)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+	}
+	waitForGoroutines(t, "commentReader")
+}
+
+// readStream requests a stream and reads it until it ends.
+func readStream(ctx context.Context, t *testing.T, gw *portkeytest.Gateway) (string, error) {
+	t.Helper()
+	url := gw.URL() + "/chat/completions"
+	req, err := http.NewRequestWithContext(ctx, "POST", url, strings.NewReader(`{"stream":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = portkeyHeader("Provider", "openai")
+	resp, err := httpClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
+}
+
+// waitForGoroutines waits until no goroutine is in a function with the given name.
+func waitForGoroutines(t *testing.T, name string) {
+	t.Helper()
+	stacks := make([]byte, 1<<20)
+	for range 500 {
+		if !bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte(name)) {
+			return
 		}
-		checkEqual(t, "error type", got.Error.Type, "hooks_failed")
-		if hooks := got.HookResults.Before; len(hooks) != 1 || hooks[0].Verdict || !hooks[0].Deny {
-			t.Errorf("hook results: got %+v, want one that denies", hooks)
-		}
-	})
-	t.Run("failed", func(t *testing.T) {
-		gw.Next(portkeytest.Fault{Status: 246})
-		resp, body := postChat(t, gw, header, chatBody)
-		checkEqual(t, "status", resp.StatusCode, 246)
-		var got chatResponse
-		if err := json.Unmarshal([]byte(body), &got); err != nil {
-			t.Fatal(err)
-		}
-		checkEqual(t, "choices", len(got.Choices), 1)
-		if hooks := got.HookResults.Before; len(hooks) != 1 || hooks[0].Verdict || hooks[0].Deny {
-			t.Errorf("hook results: got %+v, want one that failed and does not deny", hooks)
-		}
-	})
-	t.Run("failed, stream", func(t *testing.T) {
-		gw.Next(portkeytest.Fault{Status: 246})
-		resp, body := postChat(t, gw, header, `{"stream":true}`)
-		checkEqual(t, "status", resp.StatusCode, 246)
-		if !strings.HasSuffix(body, "data: [DONE]\n\n") {
-			t.Errorf("got %s, want a complete stream", body)
-		}
-	})
-	t.Run("denied, then fallback", func(t *testing.T) {
-		gw.Next(portkeytest.Fault{Status: 446})
-		resp, _ := postChat(t, gw, portkeyHeader("Config", `{"strategy":{"mode":"fallback"},`+twoTargets+`}`), chatBody)
-		checkEqual(t, "option", resp.Header.Get("X-Portkey-Last-Used-Option-Index"), "config.targets[1]")
-	})
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("the gateway still runs %s after the client has closed the connection", name)
+}
+
+func TestFaultOfAStreamOnAnotherResponse(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		fault portkeytest.Fault
+	}{
+		{"EndEarly", portkeytest.Fault{EndEarly: true}},
+		{"Stall", portkeytest.Fault{Stall: true}},
+		{"CommentsOnly", portkeytest.Fault{CommentsOnly: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tb := &fakeTB{}
+			gw := portkeytest.NewGateway(tb)
+			gw.Next(tt.fault)
+			_, body := postChat(t, gw, portkeyHeader("Provider", "openai"), chatBody)
+			checkContains(t, "body", body, "You said: hi")
+			checkErrors(t, tb.end(), "POST /v1/chat/completions: it is not an event stream")
+		})
+	}
+}
+
+func TestNextPanicsAtAnInvalidFault(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		fault portkeytest.Fault
+		want  string // "" if the fault is valid
+	}{
+		{"status 9999", portkeytest.Fault{Status: 9999}, "Fault.Status is 9999: it must be 0 or from 200 to 599"},
+		{"status 600", portkeytest.Fault{Status: 600}, "Fault.Status is 600"},
+		{"status 100", portkeytest.Fault{Status: 100}, "Fault.Status is 100"},
+		{"negative status", portkeytest.Fault{Status: -1}, "Fault.Status is -1"},
+		{"status 599", portkeytest.Fault{Status: 599}, ""},
+		{"status 200", portkeytest.Fault{Status: 200}, ""},
+		{"guardrail", portkeytest.Fault{Guardrail: "inputs"}, `Fault.Guardrail is "inputs"`},
+		{"two faults of the body", portkeytest.Fault{Cut: true, Stall: true}, "only one of Cut, EndEarly, Stall"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			gw := portkeytest.Start()
+			defer gw.Close()
+			defer func() {
+				got := fmt.Sprint(recover())
+				if tt.want == "" {
+					checkEqual(t, "panic", got, "<nil>")
+				}
+				checkContains(t, "panic", got, tt.want)
+			}()
+			gw.Next(tt.fault)
+		})
+	}
 }
 
 func TestFaultCacheStatusAndRetryAttempts(t *testing.T) {

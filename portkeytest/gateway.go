@@ -20,24 +20,41 @@
 // [Gateway.Next] injects a [Fault]:
 //
 //	gw.Handle("POST /chat/completions", http.HandlerFunc(...))
-//	gw.Next(portkeytest.Fault{Status: 429, RetryAfter: 2 * time.Second})
+//	gw.Next(portkeytest.Fault{Status: 429, RetryAfter: 2 * time.Second}) // the provider's rate limit
+//	gw.Next(portkeytest.Fault{EndEarly: true})                           // a stream that the provider breaks off
+//	gw.Close()                                                           // an outage of the gateway
 //
-// # What it imitates
+// # The open-source gateway
 //
-// Like version 1.15.2 of the open-source gateway, it
+// The tests in the repository's interop directory send the same requests to this gateway and to version 1.15.2 of the
+// open-source gateway, and list where the responses differ. Like that gateway, it
 //
 //   - rejects a request without a provider, an unknown provider, an endpoint that the provider does not support, an
 //     invalid config, content type, custom host or body, and headers of 16 KiB or more, with the gateway's status and
 //     message
-//   - follows a config object: single, loadbalance, fallback and conditional targets, retries and timeouts
+//   - follows a config object: single, loadbalance, fallback and conditional targets, retries, timeouts and
+//     override_params
+//   - evaluates the conditions of a config by the rules of JavaScript, in which the gateway is written. A regular
+//     expression that Go cannot compile, such as one with a lookahead, fails the test, and the response has status 501
 //   - adds the provider's name to errors on the endpoints that the gateway translates between providers (chat
 //     completions, messages, files and others), and proxies all other endpoints unchanged (models, rerank and others)
 //   - adds the x-portkey-* response headers
+//   - adds hook_results to a response if a [Fault] says so
 //
-// The tests in the repository's interop directory send the same requests to both and list where the responses differ.
+// # The hosted gateway
 //
-// Like the hosted gateway, it accepts virtual keys, "@slug" providers and config slugs ("pc-..." and "cf-..."). Each
-// stands for one provider: the one that the request names, by default openai.
+// What only the gateway at api.portkey.ai does is imitated from its documentation of August 2026. It was not tested
+// against that gateway. As documented, this gateway
+//
+//   - accepts virtual keys, "@slug" providers and config slugs ("pc-..." and "cf-..."). Each stands for one provider:
+//     the one that the request names, by default openai
+//   - accepts "@slug/model" as the model, without a provider. The handler receives the provider "@slug" and "model"
+//   - removes drop_params from the body, adds default_params that are missing, and then sets override_params
+//   - serves POST /prompts/{id}/completions and /render, where the saved prompt is one message with the values of the
+//     variables; POST /feedback and /logs; PUT /feedback/{id}; and GET /models without a provider, which lists the
+//     models of the catalog
+//   - refuses what saved-only mode refuses, if [Gateway.SavedOnly] is set
+//   - adds the hook_results of an output guardrail to an event stream, if a [Fault] says so
 //
 // # What it does not do
 //
@@ -61,6 +78,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/portkey-go/portkey"
 )
@@ -71,15 +89,27 @@ const maxBodyBytes = 32 << 20
 // A Gateway is a Portkey gateway that listens on a port of the loopback interface. Its methods may be called
 // concurrently.
 type Gateway struct {
+	// SavedOnly enables the hosted gateway's saved-only mode ("Block Inline Configs"), which is on by default for
+	// organizations created since June 2026. A request is refused with status 400 if it has a config that is not a
+	// slug, a provider that is not a "@slug", a custom host, a provider's URL (Hugging Face, Azure Foundry,
+	// Databricks) or forward headers. Set SavedOnly before the first request.
+	//
+	// The error codes and the form of the error are those that Portkey documents. They were not tested against the
+	// hosted gateway.
+	SavedOnly bool
+
+	t        TB // nil if the Gateway was made by Start
 	server   *httptest.Server
 	upstream *httptest.Server // stands in for every provider
-	client   *http.Client     // calls upstream
+	caller   *http.Client     // calls upstream
+	client   *http.Client     // returned by Client
 	handlers *http.ServeMux   // added by Handle
 	stop     context.CancelFunc
 
-	mu       sync.Mutex
-	requests []Request
-	faults   []Fault
+	mu         sync.Mutex
+	requests   []Request
+	faults     []Fault
+	connStates map[net.Conn]http.ConnState // of the open connections of clients
 }
 
 // A Request is an HTTP request as the Gateway received it.
@@ -110,41 +140,110 @@ func (r Request) Metadata() portkey.Metadata {
 }
 
 // TB is the part of [testing.TB] that NewGateway uses.
-type TB interface{ Cleanup(func()) }
+type TB interface {
+	Cleanup(func())
+	Errorf(format string, args ...any)
+	Helper()
+}
 
-// NewGateway starts a Gateway and closes it when the test ends. It panics if it cannot listen on the loopback
-// interface.
+// NewGateway starts a Gateway and closes it when the test ends. The test fails if a fault was not used up by then: see
+// [Gateway.Next]. NewGateway panics if it cannot listen on the loopback interface.
 func NewGateway(t TB) *Gateway {
 	g := Start()
-	t.Cleanup(g.Close)
+	g.t = t
+	t.Cleanup(func() {
+		t.Helper()
+		g.Close()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if n := len(g.faults); n > 0 {
+			t.Errorf("portkeytest: %d of the faults passed to Next were not used up: there were too few calls", n)
+		}
+	})
 	return g
 }
 
-// Start starts a Gateway. The caller must call Close when finished with it. Start panics if it cannot listen on the
-// loopback interface.
+// errorf fails the test. A Gateway made by Start has no test.
+func (g *Gateway) errorf(format string, args ...any) {
+	if g.t != nil {
+		g.t.Helper()
+		g.t.Errorf(format, args...)
+	}
+}
+
+// Start starts a Gateway outside of a test, such as in an example. The caller must call Close when finished with it.
+// Nobody is told about faults that were not used up. Start panics if it cannot listen on the loopback interface.
 func Start() *Gateway {
 	ctx, stop := context.WithCancel(context.Background())
 	g := &Gateway{
-		client:   &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}},
-		handlers: http.NewServeMux(),
-		stop:     stop,
+		caller:     &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}},
+		handlers:   http.NewServeMux(),
+		stop:       stop,
+		connStates: make(map[net.Conn]http.ConnState),
 	}
 	g.upstream = httptest.NewServer(http.HandlerFunc(g.serveUpstream))
 	g.server = httptest.NewUnstartedServer(http.HandlerFunc(g.serveGateway))
 	g.server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	g.server.Config.ConnState = g.trackConn
 	g.server.Start()
+
+	// All that NewTransport would read from the environment is set.
+	transport, err := portkey.NewTransport(new(http.Transport), portkey.Options{
+		BaseURL: g.URL(),
+		Headers: portkey.Headers{APIKey: "portkeytest"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	g.client = &http.Client{Transport: transport}
 	return g
 }
 
 // URL returns the Gateway's base URL, for use as Options.BaseURL. It ends in /v1.
 func (g *Gateway) URL() string { return g.server.URL + "/v1" }
 
-// Close shuts down the Gateway and cancels the requests in progress.
+// Client returns an http.Client that goes through the Gateway: its Transport is a [portkey.Transport] with the URL of
+// the Gateway, the Portkey API key "portkeytest" and no other options. It does not depend on environment variables.
+// Each call returns the same client. Use portkey.WrapClient to set other options.
+func (g *Gateway) Client() *http.Client { return g.client }
+
+// Close shuts down the Gateway and cancels the requests in progress. A request after Close fails as in an outage: the
+// connection is refused. Close may be called more than once.
 func (g *Gateway) Close() {
 	g.stop()
+	g.server.Listener.Close()
+	g.closeConns()
 	g.server.Close()
-	g.client.CloseIdleConnections()
+	g.caller.CloseIdleConnections()
 	g.upstream.Close()
+}
+
+func (g *Gateway) trackConn(conn net.Conn, state http.ConnState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.connStates[conn] = state
+	if state == http.StateClosed || state == http.StateHijacked {
+		delete(g.connStates, conn)
+	}
+}
+
+// closeConns closes connections as soon as they are idle, and waits until the clients have closed them as well.
+// Otherwise, a client could send its next request on such a connection and get io.EOF.
+func (g *Gateway) closeConns() {
+	for range 200 { // a client or handler that does not notice delays Close by 200 ms
+		g.mu.Lock()
+		n := len(g.connStates)
+		for conn, state := range g.connStates {
+			if state != http.StateActive {
+				conn.(*net.TCPConn).CloseWrite()
+			}
+		}
+		g.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // Requests returns the requests received so far, in order, including those that the gateway rejected. A request whose
@@ -159,11 +258,14 @@ func (g *Gateway) Requests() []Request {
 // match no pattern get the default response.
 //
 // The pattern has the syntax of [http.ServeMux]. It is relative to the Gateway's URL: "POST /chat/completions",
-// "/models/{id}", or "/" for every request. Handle panics if the pattern is invalid or conflicts with a registered one.
+// "/models/{id}", or "/" for every request. It may also begin with the /v1 of that URL: "POST /v1/chat/completions".
+// Handle panics if the pattern is invalid or conflicts with a registered one.
 //
 // The handler receives the client's request with these changes:
 //
-//   - The path is relative to the Gateway's URL.
+//   - The path is relative to the Gateway's URL, whatever the pattern.
+//   - The body is changed by the override_params, default_params and drop_params of the config. A model "@slug/model"
+//     that names the provider becomes "model".
 //   - X-Portkey-Provider is the provider that the gateway selected. If the config has an API key for that provider,
 //     Authorization contains that key, except that on proxied endpoints the client's Authorization takes precedence.
 //   - HEAD becomes GET. A request without a Content-Type has no body.
@@ -176,7 +278,12 @@ func (g *Gateway) Requests() []Request {
 // unless the handler has set them. On the endpoints that the gateway translates, it also adds the provider's name to
 // error messages and, for most providers, to the JSON object; it wraps text and HTML in JSON; and it responds with a
 // gateway exception if the body is not valid JSON.
-func (g *Gateway) Handle(pattern string, h http.Handler) { g.handlers.Handle(pattern, h) }
+func (g *Gateway) Handle(pattern string, h http.Handler) {
+	g.handlers.Handle(pattern, h)
+	if method, path, ok := strings.Cut(pattern, "/v1/"); ok && !strings.Contains(method, "/") {
+		g.handlers.Handle(method+"/"+path, h)
+	}
+}
 
 func (g *Gateway) serveUpstream(w http.ResponseWriter, r *http.Request) {
 	// net/http cancels the request's context when the connection is closed only after the body has been read.

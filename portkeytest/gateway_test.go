@@ -1,7 +1,9 @@
 package portkeytest_test
 
 import (
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"reflect"
 	"strings"
@@ -68,6 +70,68 @@ func TestNewGatewayClosesAtTheEndOfTheTest(t *testing.T) {
 	}
 }
 
+func TestRequestAfterCloseIsRefused(t *testing.T) {
+	t.Parallel()
+	for range 50 { // a client that has not noticed that its idle connection is closed would get EOF
+		gw := portkeytest.NewGateway(t)
+		postChat(t, gw, portkeyHeader("Provider", "openai"), chatBody)
+		gw.Close()
+		_, _, err := trySend(t, gw, "POST", "/chat/completions", portkeyHeader("Provider", "openai"), chatBody)
+		var opError *net.OpError
+		if !errors.As(err, &opError) || opError.Op != "dial" {
+			t.Fatalf("got %v, want an error of dial", err)
+		}
+	}
+}
+
+func TestUnusedFaultsFailTheTest(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		faults []portkeytest.Fault
+		want   string
+	}{
+		{"no fault", nil, ""},
+		{"used", []portkeytest.Fault{{Status: 500}}, ""},
+		{"one of two", []portkeytest.Fault{{Status: 500}, {Status: 500}}, "1 of the faults"},
+		{"two that change nothing", []portkeytest.Fault{{}, {}, {}}, "2 of the faults"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tb := &fakeTB{}
+			gw := portkeytest.NewGateway(tb)
+			gw.Next(tt.faults...)
+			postChat(t, gw, portkeyHeader("Provider", "openai"), chatBody)
+			checkErrors(t, tb.end(), tt.want)
+		})
+	}
+}
+
+func TestClient(t *testing.T) {
+	// Not parallel: it sets environment variables, which Client must ignore.
+	t.Setenv("PORTKEY_API_KEY", "from-the-environment")
+	t.Setenv("PORTKEY_BASE_URL", "http://127.0.0.1:1/v1")
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	gw := portkeytest.NewGateway(t)
+	resp, err := gw.Client().Post("https://api.openai.com/v1/chat/completions", "application/json",
+		strings.NewReader(chatBody))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	checkEqual(t, "status", resp.StatusCode, http.StatusOK)
+	requests := gw.Requests()
+	if len(requests) != 1 {
+		t.Fatalf("requests: got %d, want 1", len(requests))
+	}
+	checkEqual(t, "path", requests[0].Path, "/v1/chat/completions")
+	checkEqual(t, "provider", requests[0].Provider(), "openai")
+	checkEqual(t, "API key", requests[0].Header.Get("X-Portkey-Api-Key"), "portkeytest")
+	if first, second := gw.Client(), gw.Client(); first != second {
+		t.Error("got two clients, want the same one for each call")
+	}
+}
+
 func TestCloseCancelsRequestsInProgress(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -88,6 +152,14 @@ func TestCloseCancelsRequestsInProgress(t *testing.T) {
 				close(started)
 				<-r.Context().Done()
 			}))
+		}},
+		{"stalled stream", func(gw *portkeytest.Gateway, started chan<- struct{}) {
+			gw.Next(portkeytest.Fault{Stall: true})
+			gw.Handle("/", streamHandler(func() { close(started) }))
+		}},
+		{"stream of comments", func(gw *portkeytest.Gateway, started chan<- struct{}) {
+			gw.Next(portkeytest.Fault{CommentsOnly: true})
+			gw.Handle("/", streamHandler(func() { close(started) }))
 		}},
 		{"delay after a fallback", func(gw *portkeytest.Gateway, started chan<- struct{}) {
 			gw.Next(portkeytest.Fault{}, portkeytest.Fault{Delay: time.Hour})
@@ -112,6 +184,43 @@ func TestCloseCancelsRequestsInProgress(t *testing.T) {
 			<-finished
 		})
 	}
+}
+
+// streamHandler responds with an event stream and calls done.
+func streamHandler(done func()) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "data: {}\n\ndata: [DONE]\n\n")
+		done()
+	})
+}
+
+func TestHandleTakesPatternsThatBeginWithV1(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ pattern, method, path, want string }{
+		{"POST /v1/chat/completions", "POST", "/chat/completions", "/chat/completions"},
+		{"/v1/models/{id}", "GET", "/models/m1", "/models/m1"},
+		{"/v1/", "GET", "/files", "/files"},
+		{"/v1/models", "GET", "/v1/models", "/v1/models"}, // such as that of Together AI, whose base URL has no version
+		{"/a/v1/files", "GET", "/a/v1/files", "/a/v1/files"},
+	} {
+		t.Run(tt.pattern, func(t *testing.T) {
+			t.Parallel()
+			gw := portkeytest.NewGateway(t)
+			gw.Handle(tt.pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.WriteString(w, `{"path":"`+r.URL.Path+`"}`)
+			}))
+			_, body := send(t, gw, tt.method, tt.path, portkeyHeader("Provider", "openai"), `{}`)
+			checkEqual(t, "body", body, `{"path":"`+tt.want+`"}`)
+		})
+	}
+	t.Run("only at the start", func(t *testing.T) {
+		t.Parallel()
+		gw := portkeytest.NewGateway(t)
+		gw.Handle("/models/v1/{id}", http.NotFoundHandler())
+		resp, _ := send(t, gw, "GET", "/models/m1", portkeyHeader("Provider", "openai"), "")
+		checkEqual(t, "status", resp.StatusCode, 200)
+	})
 }
 
 func TestHandle(t *testing.T) {
@@ -160,14 +269,16 @@ func TestHandle(t *testing.T) {
 		_, body := send(t, gw, "GET", "/chat/completions", portkeyHeader("Provider", "openai"), "")
 		checkContains(t, "body", body, "Invalid URL (GET /v1/chat/completions)")
 	})
-	t.Run("duplicate pattern panics", func(t *testing.T) {
-		defer func() {
-			if recover() == nil {
-				t.Error("got no panic")
-			}
-		}()
-		gw.Handle("POST /chat/completions", http.NotFoundHandler())
-	})
+	for _, pattern := range []string{"POST /chat/completions", "POST /v1/chat/completions"} {
+		t.Run("duplicate pattern panics: "+pattern, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("got no panic")
+				}
+			}()
+			gw.Handle(pattern, http.NotFoundHandler())
+		})
+	}
 }
 
 func TestRequestThatTheProviderReceives(t *testing.T) {

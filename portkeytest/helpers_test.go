@@ -1,9 +1,13 @@
 package portkeytest_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/portkey-go/portkey/portkeytest"
@@ -65,6 +69,39 @@ func postChat(t *testing.T, gw *portkeytest.Gateway, header http.Header, body st
 	return send(t, gw, "POST", "/chat/completions", header, body)
 }
 
+// A fakeTB is a portkeytest.TB that records what a test would report.
+type fakeTB struct {
+	mu       sync.Mutex
+	errors   []string
+	cleanups []func()
+}
+
+func (f *fakeTB) Helper() {}
+
+func (f *fakeTB) Cleanup(cleanup func()) { f.cleanups = append(f.cleanups, cleanup) }
+
+func (f *fakeTB) Errorf(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.errors = append(f.errors, fmt.Sprintf(format, args...))
+}
+
+// end ends the test and returns its errors.
+func (f *fakeTB) end() []string {
+	for _, cleanup := range f.cleanups {
+		cleanup()
+	}
+	return f.errors
+}
+
+// checkErrors checks that the errors are one that contains want, or none if want is "".
+func checkErrors(t *testing.T, got []string, want string) {
+	t.Helper()
+	if want == "" && len(got) != 0 || want != "" && (len(got) != 1 || !strings.Contains(got[0], want)) {
+		t.Errorf("errors of the test: got %q, want %q", got, want)
+	}
+}
+
 func checkEqual[T comparable](t *testing.T, name string, got, want T) {
 	t.Helper()
 	if got != want {
@@ -76,5 +113,24 @@ func checkContains(t *testing.T, name, got, want string) {
 	t.Helper()
 	if !strings.Contains(got, want) {
 		t.Errorf("%s: got %q, want it to contain %q", name, got, want)
+	}
+}
+
+// decodeJSON decodes a body.
+func decodeJSON(t *testing.T, body string, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(body), v); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+}
+
+// checkJSON checks that two JSON texts have the same value.
+func checkJSON(t *testing.T, name, got, want string) {
+	t.Helper()
+	var gotValue, wantValue any
+	decodeJSON(t, got, &gotValue)
+	decodeJSON(t, want, &wantValue)
+	if !reflect.DeepEqual(gotValue, wantValue) {
+		t.Errorf("%s: got %s, want %s", name, got, want)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -14,15 +13,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/portkey-go/portkey"
-	"github.com/portkey-go/portkey/internal/configcheck"
 )
 
 // maxHeaderBytes is Node.js's limit for the URL and all header names and values together.
 const maxHeaderBytes = 16 << 10
 
-// parse sets the endpoint, config and params of the request. It returns the gateway's response if the gateway handles
+// parse sets the exchange's fields that describe the request. It returns the gateway's response if the gateway handles
 // or rejects the request without calling a provider.
 func (x *exchange) parse() error {
 	if headerBytes(x.req) >= maxHeaderBytes {
@@ -31,12 +27,21 @@ func (x *exchange) parse() error {
 	if x.req.URL.Path == "/" && (x.req.Method == http.MethodGet || x.req.Method == http.MethodHead) {
 		return &gatewayResponse{status: http.StatusOK, body: "AI Gateway says hey!"}
 	}
+	x.isPortkeyAPI = isPortkeyAPI(x.req)
 	endpoint, found := findEndpoint(x.req.Method, x.req.URL.Path)
-	if !found {
+	if !found && !x.isPortkeyAPI {
 		return &gatewayResponse{status: http.StatusNotFound, body: struct {
 			Message string `json:"message"`
 			OK      bool   `json:"ok"`
 		}{"Not Found", false}}
+	}
+	if x.gateway.SavedOnly {
+		if err := checkSavedOnly(x.req.Header); err != nil {
+			return err
+		}
+	}
+	if x.isPortkeyAPI {
+		return nil
 	}
 	x.endpoint = endpoint
 	if err := x.parseHeader(); err != nil {
@@ -67,7 +72,7 @@ func (x *exchange) parseHeader() error {
 	case mediaType != "" && mediaType != "application/json" && mediaType != "multipart/form-data" &&
 		!strings.HasPrefix(mediaType, "audio"):
 		return badRequest("Invalid content type passed")
-	case provider == "" && config == "" && virtualKey == "":
+	case provider == "" && config == "" && virtualKey == "" && !isSavedPrompt(x.req) && !x.namesSavedProvider():
 		return badRequest("Either x-portkey-config or x-portkey-provider header is required")
 	case provider != "" && !isKnownProvider(provider):
 		return badRequest("Invalid provider passed")
@@ -84,37 +89,6 @@ func (x *exchange) parseHeader() error {
 	return x.parseConfig(config, provider)
 }
 
-// parseConfig decodes a config object. provider is the x-portkey-provider header.
-func (x *exchange) parseConfig(config, provider string) error {
-	var value any
-	err := json.Unmarshal([]byte(config), &value)
-	if err != nil || value == nil && provider == "" {
-		return badRequest("Invalid config passed. You need to pass a valid json")
-	}
-	members, _ := value.(map[string]any)
-	if provider == "" && !isTruthy(members["provider"]) && !isTruthy(members["targets"]) &&
-		!isTruthy(members["virtual_key"]) {
-		return badRequest("Either x-portkey-provider needs to be passed. " +
-			"Or the x-portkey-config header should have a valid config with provider details in it.")
-	}
-
-	// The gateway rejects "options", which belong to the old config format, only after all other problems.
-	hasOptions := isTruthy(members["options"])
-	delete(members, "options")
-	withoutOptions, _ := json.Marshal(value)
-
-	if err := json.Unmarshal(withoutOptions, &x.config); err != nil {
-		return badRequest("Invalid config passed", "path: , message: Expected object")
-	}
-	if problems := append(configProblems(members), targetProblems("", x.config)...); len(problems) > 0 {
-		return badRequest("Invalid config passed", problems...)
-	}
-	if hasOptions {
-		return badRequest("This version of config is not supported in this route. Please migrate to the latest version")
-	}
-	return nil
-}
-
 func badRequest(message string, problems ...string) error {
 	return rejection(http.StatusBadRequest, message, problems...)
 }
@@ -128,46 +102,15 @@ func isTruthy(value any) bool {
 	return true
 }
 
-// configProblems returns the faults of a config in the gateway's format.
-func configProblems(config map[string]any) (problems []string) {
-	for _, f := range configcheck.Check(config) {
-		problems = append(problems, formatProblem(f.Path, f.Reason))
-	}
-	return problems
-}
-
-// targetProblems returns the problems of the target at path, and of its targets, that configcheck does not report:
-// unknown providers and forbidden hosts.
-func targetProblems(path string, target portkey.ConfigObject) (problems []string) {
-	if target.Provider != "" && !isKnownProvider(target.Provider) {
-		problems = append(problems, formatProblem(path+".provider",
-			"Invalid 'provider' value. Must be one of: "+strings.Join(knownProviders, ", ")))
-	}
-	if target.CustomHost != "" && !isAllowedHost(target.CustomHost) {
-		problems = append(problems, formatProblem(path, "Invalid custom host"))
-	}
-	for i := range target.Targets {
-		problems = append(problems, targetProblems(fmt.Sprintf("%s.targets[%d]", path, i), target.Targets[i])...)
-	}
-	return problems
-}
-
-// formatProblem returns a problem in the gateway's format, in which the path targets[0].provider is targets,0,provider.
-func formatProblem(path, message string) string {
-	path = strings.NewReplacer(".", ",", "[", ",", "]", "").Replace(strings.TrimPrefix(path, "."))
-	return "path: " + path + ", message: " + message
-}
-
 // parseBody decodes a JSON body into params and checks that a form can be decoded.
 func (x *exchange) parseBody() error {
 	contentType := headerValue(x.req.Header, "Content-Type")
 	switch x.expectedBody(contentType) {
 	case jsonBody:
-		var value any
-		if err := json.Unmarshal(x.body, &value); err != nil {
+		if err := json.Unmarshal(x.body, &x.params); err != nil {
 			return x.invalidBody("Proxy error: " + err.Error())
 		}
-		x.params, _ = value.(map[string]any)
+		x.hasJSONBody = true
 	case formBody:
 		_, params, err := mime.ParseMediaType(contentType)
 		if err == nil {

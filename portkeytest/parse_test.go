@@ -101,6 +101,7 @@ func TestPathsOutsideTheBaseURL(t *testing.T) {
 	}{
 		{"/", http.StatusOK, "AI Gateway says hey!"},
 		{"/chat/completions", http.StatusNotFound, `{"message":"Not Found","ok":false}`},
+		{"/models", http.StatusNotFound, `{"message":"Not Found","ok":false}`},
 	} {
 		t.Run(tt.path, func(t *testing.T) {
 			resp, err := httpClient.Get(strings.TrimSuffix(gw.URL(), "/v1") + tt.path)

@@ -118,10 +118,22 @@ func readBody(resp *http.Response) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(resp.Body, maxBodyBytes))
 }
 
+// setBody replaces the body, without closing the old one.
 func setBody(resp *http.Response, body []byte) {
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	resp.ContentLength = int64(len(body))
 	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+}
+
+// streamBody replaces the body by one of unknown length.
+func streamBody(resp *http.Response, body io.ReadCloser) {
+	resp.Body = body
+	resp.ContentLength = -1
+	resp.Header.Del("Content-Length")
+}
+
+func isEventStream(resp *http.Response) bool {
+	return strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
 }
 
 // toJSON encodes v without escaping HTML characters. It panics if v cannot be encoded.

@@ -9,12 +9,11 @@ import (
 
 // translateResponse changes a provider's response as the gateway does on the endpoints that it translates. It returns
 // a gateway exception if the body is not valid JSON.
-func (x *exchange) translateResponse(resp *http.Response, provider string) error {
+func (x *exchange) translateResponse(resp *http.Response, c *call) error {
 	e := x.endpoint
-	if e == nil || !e.supportedBy(provider) || e.unchangedFrom == "*" || inList(provider, e.unchangedFrom) {
+	if e == nil || !e.supportedBy(c.provider) || e.unchangedFrom == "*" || inList(c.provider, e.unchangedFrom) {
 		return nil
 	}
-	stream, _ := x.params["stream"].(bool)
 	mediaType, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
 	mainType, _, _ := strings.Cut(mediaType, "/")
 	status := resp.StatusCode
@@ -23,7 +22,7 @@ func (x *exchange) translateResponse(resp *http.Response, provider string) error
 		mainType == "audio", mainType == "image", strings.HasSuffix(mediaType, "/octet-stream"),
 		mediaType == "" && status == http.StatusNoContent:
 		return nil
-	case stream && (status == http.StatusOK || status == statusGuardrailFailed):
+	case c.params.isStream() && (status == http.StatusOK || status == statusGuardrailFailed):
 		resp.Body = errorAsEOF{resp.Body}
 		return nil
 	}
@@ -38,7 +37,7 @@ func (x *exchange) translateResponse(resp *http.Response, provider string) error
 	if !json.Valid(body) {
 		return gatewayException(somethingWentWrong)
 	}
-	setBody(resp, translateJSON(body, status, e, provider))
+	setBody(resp, translateJSON(body, status, e, c.provider))
 	return nil
 }
 

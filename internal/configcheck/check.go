@@ -169,9 +169,9 @@ func init() { // an initializer would refer to itself: targets are configs
 		"strict_open_ai_compliance": checkBool,
 		"passthrough":               checkBool,
 		"fetch_integrated_models":   checkBool,
-		"override_params":           checkObject,
-		"default_params":            checkObject,
-		"drop_params":               listOf(checkString),
+		"override_params":           onlyAll(checkObject),
+		"default_params":            onlyAll(checkObject),
+		"drop_params":               onlyAll(listOf(checkString)),
 		"input_guardrails":          listOf(checkGuardrail),
 		"output_guardrails":         listOf(checkGuardrail),
 		"before_request_hooks":      listOf(checkObject),
@@ -371,6 +371,16 @@ func checkCustomHost(c *checker, v any) {
 }
 
 var queryOperators = []string{"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$regex"}
+
+// onlyAll returns a check that only CheckAll makes: the open-source gateway accepts any
+// value.
+func onlyAll(f check) check {
+	return func(c *checker, v any) {
+		if c.all {
+			f(c, v)
+		}
+	}
+}
 
 // checkForwardedName reports a header that must not leave the gateway.
 func checkForwardedName(c *checker, v any) {
