@@ -10,6 +10,7 @@ import (
 
 func TestUnchangedClientsUseSavedProviders(t *testing.T) {
 	gateway := portkeytest.NewGateway(t)
+	gateway.SavedOnly = true
 	var out bytes.Buffer
 	err := ask(t.Context(), &out, portkey.Options{
 		BaseURL:       gateway.URL(),
