@@ -384,9 +384,14 @@ func (b *headerBuilder) addImplied(implied providers.Implied, context *headerSet
 // in Options is for the clients of other providers.
 func (b *headerBuilder) useSavedProvider(context *headerSet) {
 	b.portkeyHasCredential = true
-	for i, key := range credentialKeys {
-		if !context.has(key) {
+	for _, f := range b.defaults.fields {
+		if !isProviderCredential(f.key) || context.has(f.key) || b.request.has(f.key) {
+			continue
+		}
+		if i := credentialIndex(f.key); i >= 0 {
 			b.configuredCredentials[i] = ""
+		} else {
+			delete(b.header, f.key)
 		}
 	}
 }
@@ -426,7 +431,7 @@ func (b *headerBuilder) addCredentials(r *route, override string) error {
 		replaceCredential(&client, override, provider, r)
 	}
 	if override != "" || b.portkeyHasCredential && !b.forwards(keyAuthorization) {
-		b.removeSignature(cmp.Or(r.implied.Provider, provider))
+		b.removeSignature(r.implied.Provider, provider)
 	}
 	if b.portkeyHasCredential {
 		for i, key := range credentialKeys {
@@ -483,15 +488,19 @@ func hasQueryKey(r *route, provider string) bool {
 	})
 }
 
-// removeSignature removes the headers of a signature whose Authorization is not sent. The
-// gateway would replace those of its own signature by them.
-func (b *headerBuilder) removeSignature(provider string) {
-	special, _ := providers.Find(provider)
-	if special.Signature[0] == "" {
+// removeSignature removes the headers of a signature whose Authorization is not sent,
+// unless the provider that the URL implies, or else the one that is called, is known to have
+// none. The gateway would replace those of its own signature by them.
+func (b *headerBuilder) removeSignature(implied, called string) {
+	special, isKnown := providers.Find(implied)
+	if !isKnown {
+		special, isKnown = providers.Find(called)
+	}
+	if isKnown && !special.IsSigned {
 		return
 	}
 	maps.DeleteFunc(b.header, func(key string, _ []string) bool {
-		return slices.Contains(special.Signature[:], http.CanonicalHeaderKey(key))
+		return slices.Contains(providers.SignatureHeaders(), http.CanonicalHeaderKey(key))
 	})
 }
 

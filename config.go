@@ -280,8 +280,7 @@ type CircuitBreaker struct {
 // It also lists conditions that the gateway accepts but does not evaluate as they are
 // written: keys that it does not read (see [Query]), keys beside $and or $or, $in and $nin
 // without a list, and regular expressions that are invalid in every version of JavaScript.
-// For the gateway, a condition with an invalid one is false. Not checked in a regular
-// expression are the names of groups, references to them, and classes with escapes.
+// For the gateway, a condition with an invalid one is false.
 //
 // A nested key that is compared with $eq to true or false, as older pages of Portkey's
 // documentation show it, is accepted, although the gateway does not read it either.

@@ -72,28 +72,30 @@ func parametersOf(t reflect.Type, index []int) (all []parameter) {
 
 // Keys of headers that the code treats specially.
 const (
-	keyPrefix          = "X-Portkey-"
-	keyAPIKey          = "X-Portkey-Api-Key"
-	keyAuthorization   = "Authorization"
-	keyAzureAuthMode   = "X-Portkey-Azure-Auth-Mode"
-	keyAzureToken      = "X-Portkey-Azure-Ad-Token"
-	keyBaggage         = "Baggage"
-	keyAzureVersion    = "X-Portkey-Azure-Api-Version"
-	keyAzureDeployment = "X-Portkey-Azure-Deployment-Id"
-	keyConfig          = "X-Portkey-Config"
-	keyCustomHost      = "X-Portkey-Custom-Host"
-	keyForceRefresh    = "X-Portkey-Cache-Force-Refresh"
-	keyForward         = "X-Portkey-Forward-Headers"
-	keyHuggingFaceURL  = "X-Portkey-Huggingface-Base-Url"
-	keyMetadata        = "X-Portkey-Metadata"
-	keyParentSpan      = "X-Portkey-Parent-Span-Id"
-	keyProvider        = "X-Portkey-Provider"
-	keyRequestTimeout  = "X-Portkey-Request-Timeout"
-	keyServiceAccount  = "X-Portkey-Vertex-Service-Account-Json"
-	keyTraceID         = "X-Portkey-Trace-Id"
-	keyTraceparent     = "Traceparent"
-	keyUploadSize      = "X-Portkey-File-Upload-Size"
-	keyVirtualKey      = "X-Portkey-Virtual-Key"
+	keyPrefix             = "X-Portkey-"
+	keyAPIKey             = "X-Portkey-Api-Key"
+	keyAuthorization      = "Authorization"
+	keyAzureAuthMode      = "X-Portkey-Azure-Auth-Mode"
+	keyAzureToken         = "X-Portkey-Azure-Ad-Token"
+	keyBaggage            = "Baggage"
+	keyAzureVersion       = "X-Portkey-Azure-Api-Version"
+	keyAzureDeployment    = "X-Portkey-Azure-Deployment-Id"
+	keyConfig             = "X-Portkey-Config"
+	keyCustomHost         = "X-Portkey-Custom-Host"
+	keyForceRefresh       = "X-Portkey-Cache-Force-Refresh"
+	keyForward            = "X-Portkey-Forward-Headers"
+	keyHuggingFaceURL     = "X-Portkey-Huggingface-Base-Url"
+	keyMetadata           = "X-Portkey-Metadata"
+	keyOpenAIOrganization = "X-Portkey-Openai-Organization"
+	keyOpenAIProject      = "X-Portkey-Openai-Project"
+	keyParentSpan         = "X-Portkey-Parent-Span-Id"
+	keyProvider           = "X-Portkey-Provider"
+	keyRequestTimeout     = "X-Portkey-Request-Timeout"
+	keyServiceAccount     = "X-Portkey-Vertex-Service-Account-Json"
+	keyTraceID            = "X-Portkey-Trace-Id"
+	keyTraceparent        = "Traceparent"
+	keyUploadSize         = "X-Portkey-File-Upload-Size"
+	keyVirtualKey         = "X-Portkey-Virtual-Key"
 )
 
 // credentialKeys are the headers in which clients send a provider's credential.
@@ -279,14 +281,26 @@ func (s *headerSet) inherit(outer *headerSet) {
 	}
 }
 
+// isProviderCredential reports whether a header has a credential of a provider, or decides
+// which one the gateway uses.
+func isProviderCredential(key string) bool {
+	switch key {
+	case keyAPIKey, keyConfig, keyVirtualKey:
+		return false
+	case keyAzureAuthMode:
+		return true
+	}
+	return secretKeys[key]
+}
+
 // overrides reports whether a field of s takes the place of a lower level's field with the
 // given key: it has the same key, or decides which credential is used, while the lower one
 // is a credential that may be for another provider, or another tenant's.
 func (s *headerSet) overrides(key string) bool {
-	isProvidersCredential := credentialIndex(key) >= 0 || key == keyAzureToken || key == keyAzureAuthMode
+	isCredential := isProviderCredential(key)
 	for i := range s.fields {
 		f := &s.fields[i]
-		if f.key == key || isProvidersCredential && (f.portkeyHasCredential || f.key == keyAuthorization) {
+		if f.key == key || isCredential && (f.portkeyHasCredential || f.key == keyAuthorization) {
 			return true
 		}
 	}

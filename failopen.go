@@ -2,9 +2,10 @@ package portkey
 
 import (
 	"encoding/json"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptrace"
-	"strings"
 	"sync/atomic"
 
 	"github.com/portkey-go/portkey/internal/providers"
@@ -20,10 +21,10 @@ func (t *Transport) send(req, out *http.Request, r *route) (*http.Response, *htt
 	}
 	var conns connectionTrace
 	resp, err := t.base.RoundTrip(out.WithContext(httptrace.WithClientTrace(out.Context(), conns.trace())))
-	if err == nil || !conns.noneMade() || req.Context().Err() != nil || !t.failOpen(req, err) {
+	if err == nil || !conns.noneMade() || !t.provesNoConnection(err) || req.Context().Err() != nil || !t.failOpen(req, err) {
 		return resp, out, err
 	}
-	direct := directRequest(req)
+	direct := directRequest(req, out.Trailer)
 	if direct == nil {
 		return resp, out, err
 	}
@@ -31,10 +32,23 @@ func (t *Transport) send(req, out *http.Request, r *route) (*http.Response, *htt
 	return resp, direct, err
 }
 
+// provesNoConnection reports whether err is not that of a connection that was made and then
+// given up, which httptrace does not see: the base may have a TLS dialer of its own.
+func (t *Transport) provesNoConnection(err error) bool {
+	if isPermanent(err) {
+		return false
+	}
+	var opErr *net.OpError
+	isDial := errors.As(err, &opErr) && (opErr.Op == "dial" || opErr.Op == "proxyconnect") || errors.As(err, new(*net.DNSError))
+	base, isHTTP := t.base.(*http.Transport)
+	return isDial || t.gateway.url.Scheme == "http" || isHTTP && base.DialTLSContext == nil && base.DialTLS == nil //nolint:staticcheck // DialTLS is deprecated, but used
+}
+
 // directRequest returns req as it would be sent without a Transport, or nil if GetBody
 // fails. The base has closed the first body.
-func directRequest(req *http.Request) *http.Request {
+func directRequest(req *http.Request, trailer http.Header) *http.Request {
 	direct := *withoutHeaders(req, resemblesPortkey)
+	direct.Trailer = trailer
 	if hasBody(req) {
 		body, err := req.GetBody()
 		if err != nil || body == nil {
@@ -89,17 +103,17 @@ func (b *headerBuilder) isDirect(req *http.Request, c *call, r *route) bool {
 			}
 		}
 	}
-	return b.hasImpliedTarget(req, r)
+	return b.hasImpliedTarget(r)
 }
 
 // hasImpliedTarget reports whether the headers that determine what the gateway calls have
 // the values that the URL implies.
-func (b *headerBuilder) hasImpliedTarget(req *http.Request, r *route) bool {
+func (b *headerBuilder) hasImpliedTarget(r *route) bool {
 	implied := make(map[string]string)
 	for _, h := range r.implied.Headers {
 		implied[h.Key] = h.Value
 	}
-	keys := []string{keyCustomHost, keyHuggingFaceURL}
+	keys := []string{keyCustomHost, keyHuggingFaceURL, keyOpenAIOrganization, keyOpenAIProject}
 	if len(implied) > 0 { // other providers ignore the parameters of Azure and the like
 		keys = append(keys, providers.ImpliedKeys()...)
 	}
@@ -108,7 +122,7 @@ func (b *headerBuilder) hasImpliedTarget(req *http.Request, r *route) bool {
 			return false
 		}
 	}
-	return strings.HasPrefix(req.URL.String(), implied[keyCustomHost]) // a CustomHost of an Upstream may be another
+	return !r.implied.IsAlias
 }
 
 // isDirectConfig reports whether a config changes neither the provider, its host nor the

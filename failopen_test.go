@@ -99,6 +99,7 @@ func TestFailOpenIsNotAskedUnlessTheClientsRequestSaysEverything(t *testing.T) {
 	opts := portkey.Options{Upstreams: []portkey.Upstream{
 		{BaseURL: "https://saved.example/v1", Provider: "@saved"}, {BaseURL: "https://none.example/v1"},
 		{BaseURL: "https://alias.example/v1", Provider: "openai", CustomHost: "https://inside.example/v1"},
+		{BaseURL: "https://path.example/v1", Provider: "openai", CustomHost: "https://path.example"},
 	}, ProviderSlugs: map[string]string{"groq": "@groq", "mistral-ai": ""}}
 	const azure = "https://res.openai.azure.com/openai/deployments/d/chat/completions"
 	for _, tt := range []struct {
@@ -126,6 +127,8 @@ func TestFailOpenIsNotAskedUnlessTheClientsRequestSaysEverything(t *testing.T) {
 		{name: "Upstream with a slug", url: "https://saved.example/v1/models"},
 		{name: "Upstream without a provider", url: "https://none.example/v1/models"},
 		{name: "Upstream that is an alias", url: "https://alias.example/v1/models"},
+		{name: "Upstream that is an alias with another path", url: "https://path.example/v1/models"},
+		{name: "organization in Headers", url: openAIChat, ctx: portkey.Headers{OpenAI: portkey.OpenAI{Organization: "org-1"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			provider, base := providerBase(t)
@@ -242,6 +245,25 @@ func TestFailOpenIsAskedOnlyIfNoConnectionWasMade(t *testing.T) {
 					return conn, err
 				}
 			}},
+		{name: "own TLS dialer that does not report its connection", gateway: func(t *testing.T) string {
+			s := httptest.NewUnstartedServer(nil)
+			s.Config.ErrorLog = log.New(io.Discard, "", 0)
+			s.StartTLS()
+			t.Cleanup(s.Close)
+			return s.URL
+		}, change: func(base *http.Transport) {
+			dial := base.DialTLSContext
+			base.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if strings.HasPrefix(addr, "127.0.0.1:") {
+					return tls.Dial(network, addr, &tls.Config{ServerName: "gw.example"})
+				}
+				return dial(ctx, network, addr)
+			}
+		}},
+		{name: "own TLS dialer's own error", gateway: func(t *testing.T) string { return "https://127.0.0.1:1" }, change: func(base *http.Transport) {
+			base.DialTLSContext = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("certificate pin") }
+		}},
+		{name: "own TLS dialer, connection refused", gateway: func(t *testing.T) string { return "https://127.0.0.1:1" }, asked: true},
 		{name: "no response", gateway: func(t *testing.T) string { return "http://" + listen(t, readRequest) },
 			change: func(base *http.Transport) { base.ResponseHeaderTimeout = 50 * time.Millisecond }},
 		{name: "closed after the request", gateway: func(t *testing.T) string {
@@ -384,5 +406,35 @@ func TestFailedGetBodyReturnsTheGatewaysError(t *testing.T) {
 	var opErr *net.OpError
 	if _, err := tr.RoundTrip(req); !errors.As(err, &opErr) {
 		t.Errorf("got %v, want the error of the dial", err)
+	}
+}
+
+func TestFailOpenSendsNoTrailerOfAnOutsider(t *testing.T) {
+	t.Parallel()
+	provider, base := providerBase(t)
+	var trailer http.Header
+	provider.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		trailer = r.Trailer
+	})
+	req := newRequest(t, t.Context(), "POST", openAIChat, "{}")
+	req.ContentLength = -1
+	req.Trailer = http.Header{"X-Portkey-Api-Key": {"outside"}}
+	tr := newTransport(t, base, portkey.Options{BaseURL: refusedURL, FailOpen: alwaysFailOpen, IgnoreRequestHeaders: true})
+	do(t, &http.Client{Transport: tr}, req)
+	if len(trailer) > 0 {
+		t.Errorf("got trailers %v, want none", trailer)
+	}
+}
+
+func TestFailOpenWithATransportAsTheBaseIsAnError(t *testing.T) {
+	t.Parallel()
+	inner, err := portkey.NewTransport(nil, portkey.Options{BaseURL: refusedURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = portkey.NewTransport(inner, portkey.Options{BaseURL: refusedURL, FailOpen: alwaysFailOpen})
+	if err == nil || !strings.Contains(err.Error(), "FailOpen") {
+		t.Errorf("got %v, want an error that names FailOpen", err)
 	}
 }

@@ -905,6 +905,10 @@ func TestCredentialIsOverriddenByALevelThatDecidesIt(t *testing.T) {
 			headers{"Authorization": "Bearer inner"}},
 		{"Authorization over Entra token of outer context", azure, portkey.Headers{}, portkey.Headers{Azure: portkey.Azure{ADToken: "outer", AuthMode: "entra"}},
 			portkey.Headers{Authorization: "Bearer inner"}, headers{"Authorization": "Bearer inner"}},
+		{"saved provider over other credentials", openAIChat, portkey.Headers{AWS: portkey.AWS{SecretAccessKey: "opts"}, Azure: portkey.Azure{ADToken: "opts"}},
+			portkey.Headers{}, portkey.Headers{Provider: "@groq"}, headers{}},
+		{"slug of the URL over other credentials", "https://api.mistral.ai/v1/models", portkey.Headers{AWS: portkey.AWS{SessionToken: "opts"}, Azure: portkey.Azure{ADToken: "opts"}},
+			portkey.Headers{}, portkey.Headers{}, headers{}},
 		{"Authorization over another header", openAIChat, portkey.Headers{Extra: map[string]string{"X-Api-Key": "opts"}}, portkey.Headers{},
 			portkey.Headers{Authorization: "Bearer inner"}, headers{"Authorization": "Bearer inner"}},
 	} {
@@ -922,7 +926,7 @@ func TestCredentialIsOverriddenByALevelThatDecidesIt(t *testing.T) {
 			}
 			got := headers{}
 			for key, values := range base.last(t).Header {
-				if strings.Contains(key, "Auth") || strings.HasSuffix(key, "Api-Key") || strings.HasSuffix(key, "Ad-Token") {
+				if strings.Contains(key, "Auth") || strings.HasSuffix(key, "-Key") && key != "X-Portkey-Virtual-Key" || strings.HasSuffix(key, "-Token") {
 					got[key] = strings.Join(values, " | ")
 				}
 			}
@@ -960,6 +964,14 @@ func TestPathThatMisleadsTheGatewayIsRefused(t *testing.T) {
 		{url: "https://llm.example/proxy.evil.example/x", refused: true},
 		{url: "https://api.openai.com/v1/v1/proxy/x", refused: true},
 		{url: "http://gw.example/v1/proxy.evil.example/x", ignore: true, refused: true},
+		{url: "http://gw.example/v1/./proxy.evil.example/x", ignore: true, refused: true},
+		{url: "http://gw.example/v1/y/%2E%2e/proxy.evil.example/x", ignore: true, refused: true},
+		{url: "http://gw.example/v1/files/evil.example%23", ignore: true, refused: true},
+		{url: "http://gw.example/v1/files/bucket%2Fx/content", ignore: true, refused: true},
+		{url: "https://bedrock-runtime.us-east-1.amazonaws.com/files/evil.example", refused: true},
+		{url: "http://gw.example/v1/files/file-1/content", ignore: true},
+		{url: "https://api.openai.com/v1/files/a%20b", ignore: true},
+		{url: "https://bedrock-runtime.us-east-1.amazonaws.com/model/m/converse"},
 		{url: "http://gw.example/v1/proxy/chat/completions"},
 		{url: "https://api.deepseek.com/proxies"},
 		{url: "https://res.openai.azure.com/openai/models"},
@@ -971,5 +983,72 @@ func TestPathThatMisleadsTheGatewayIsRefused(t *testing.T) {
 				t.Errorf("got %v, want a RouteError: %t", err, tt.refused)
 			}
 		})
+	}
+}
+
+func TestSignatureIsRemovedWithItsAuthorization(t *testing.T) {
+	t.Parallel()
+	const converse = "https://bedrock-runtime.us-east-1.amazonaws.com/model/m/converse"
+	opts := portkey.Options{BaseURL: "http://gw.example", Upstreams: []portkey.Upstream{{BaseURL: "https://bedrock-runtime.eu-west-1.amazonaws.com", Provider: "@b"}}}
+	for name, tt := range map[string]struct {
+		url  string
+		ctx  portkey.Headers
+		kept bool
+	}{
+		"client's own":                {url: converse, kept: true},
+		"saved provider":              {url: converse, ctx: portkey.Headers{Provider: "@b"}},
+		"Upstream's saved provider":   {url: "https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/converse"},
+		"virtual key at the gateway":  {url: "http://gw.example/v1/x", ctx: portkey.Headers{VirtualKey: "vk"}},
+		"credential for the call":     {url: "http://gw.example/v1/x", ctx: portkey.Headers{Authorization: "Bearer tenant"}},
+		"another provider of the URL": {url: openAIChat, ctx: portkey.Headers{Provider: "@openai"}, kept: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := new(recorder)
+			req := newRequest(t, portkey.WithHeaders(t.Context(), tt.ctx), "POST", tt.url, "{}")
+			req.Header = http.Header{"Authorization": {"AWS4-HMAC-SHA256 own"}, "X-Amz-Security-Token": {"own"}, "X-Amz-Date": {"now"}}
+			if _, err := newTransport(t, base, opts).RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+			if _, kept := base.last(t).Header["X-Amz-Security-Token"]; kept != tt.kept {
+				t.Errorf("got %v, want X-Amz-Security-Token: %t", base.last(t).Header, tt.kept)
+			}
+		})
+	}
+}
+
+func TestRealtimeWithACustomHostIsRefused(t *testing.T) {
+	t.Parallel()
+	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{CustomHost: "https://llm.example/v1"}})
+	for _, url := range []string{"https://api.openai.com/v1/realtime?model=m", "http://gw.example/v1/realtime"} {
+		if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", url, "")); !errors.As(err, new(*portkey.RouteError)) {
+			t.Errorf("%s: got %v, want a RouteError", url, err)
+		}
+	}
+}
+
+func TestRedirectWithinTheGatewayKeepsAKeyInTheQuery(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
+		"/v1/v1beta/models/m:generateContent": func() string { return "/v1/again?key=own" },
+	}))
+	do(t, newClient(t, gw, portkey.Options{}), newRequest(t, t.Context(), "POST",
+		"https://generativelanguage.googleapis.com/v1beta/models/m:generateContent?key=own", "{}"))
+	if got := gw.last(t).uri; got != "/v1/again?key=own" {
+		t.Errorf("got %s, want /v1/again?key=own", got)
+	}
+}
+
+// The credential was not sent to the first provider, since Portkey has one for it.
+func TestRedirectFromASavedProviderToAnotherUpstreamIsRefused(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, redirectTo(http.StatusTemporaryRedirect, map[string]func() string{
+		"/v1/chat/completions": func() string { return "https://llm.example/v1/other" },
+	}))
+	rt := restoringTransport{newTransport(t, loopback, portkey.Options{BaseURL: gw.URL, ProviderSlugs: map[string]string{"openai": ""},
+		Upstreams: []portkey.Upstream{{BaseURL: "https://llm.example/v1"}}})}
+	req := newRequest(t, t.Context(), "POST", openAIChat, "{}")
+	req.Header.Set("X-Api-Key", secret)
+	if _, err := (&http.Client{Transport: rt}).Do(req); !errors.As(err, new(*portkey.RouteError)) {
+		t.Errorf("got %v, want a RouteError", err)
 	}
 }

@@ -271,7 +271,8 @@ func (t *Transport) inherit(req *http.Request, r *route) {
 			}
 		}
 	}
-	hadCredential := anyKey(hop.Header, isCredential) || hop.Header.Get(keyAzureToken) != ""
+	hadCredential := anyKey(hop.Header, isCredential) || hop.Header.Get(keyAzureToken) != "" ||
+		slices.ContainsFunc(providers.QueryKeys(), hop.URL.Query().Has)
 	r.credentialOmitted = t.gateway.receives(hop) && !hadCredential
 	if wasRerouted {
 		r.first = hop
@@ -283,19 +284,20 @@ func isCredential(key string) bool { return credentialIndex(http.CanonicalHeader
 
 // leadsElsewhere reports whether a redirect to a provider's URL makes the gateway call
 // another provider, or another host, than for the first request. The credential is not
-// for that. header is the header of the redirected request to the gateway.
-func (t *Transport) leadsElsewhere(r *route, header http.Header, c *call) bool {
-	var first route
-	if !t.routeToGateway(r.first, &first) {
+// for that. b has built the header of the redirected request.
+func (t *Transport) leadsElsewhere(r *route, b *headerBuilder, c *call) bool {
+	var route route
+	if !t.routeToGateway(r.first, &route) {
 		return true
 	}
-	b := headerBuilder{settings: t.settings, isRedirect: true}
-	if err := b.addParameters(r.first.Header, c, &first); err != nil || b.get(keyProvider) != header.Get(keyProvider) {
+	first := headerBuilder{settings: t.settings, isRedirect: true}
+	if err := first.addParameters(r.first.Header, c, &route); err != nil || first.get(keyProvider) != b.get(keyProvider) ||
+		first.portkeyHasCredential && !b.portkeyHasCredential {
 		return true
 	}
 	return slices.ContainsFunc(providers.ImpliedKeys(), func(key string) bool {
 		isTarget := key != keyAzureToken && key != keyAzureVersion && key != keyAzureDeployment
-		return isTarget && b.get(key) != header.Get(key)
+		return isTarget && first.get(key) != b.get(key)
 	})
 }
 
@@ -385,13 +387,22 @@ func (g *gateway) endpointURL(u *url.URL, endpoint string) url.URL {
 }
 
 // misleadsGateway reports whether the open-source gateway would call another host or path
-// than the client asked for: it removes /v1/proxy from a path, also from
-// /v1/proxy.evil.example, and takes the path of an Azure request for a host if it contains
-// .openai.azure.com (see TestPathsThatMisleadTheGatewayAreRefused in interop/).
-func misleadsGateway(u *url.URL) bool {
+// than the client asked for. It resolves dot segments first. Then it removes /v1/proxy from
+// a path, also from /v1/proxy.evil.example; it takes the path of an Azure request for a host
+// if it contains .openai.azure.com; and it takes the ID of a file at Bedrock for the name of
+// a bucket, and that for the start of a host (see TestPathsThatMisleadTheGatewayAreRefused
+// in interop/). Bedrock has no files, and so has no ID that a client would send.
+func misleadsGateway(u *url.URL, provider string) bool {
 	path := u.EscapedPath()
-	return strings.Contains(path, "/v1/proxy") || strings.Contains(path, ".openai.azure.com")
+	_, isKnown := providers.Find(provider)
+	mayBeBedrock := provider == "bedrock" || !isKnown
+	_, fileID, isFile := strings.Cut(path, "/files/")
+	return providers.HasDotSegment(u.Path) || strings.Contains(path, "/v1/proxy") ||
+		strings.Contains(path, ".openai.azure.com") ||
+		isFile && mayBeBedrock && (provider == "bedrock" || strings.Trim(fileID, fileIDChars) != "")
 }
+
+const fileIDChars = "/-_.:0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // A RouteError reports a request that was not sent: it is neither for the gateway nor
 // for a known provider, or it follows a redirect that leaves the gateway.

@@ -176,8 +176,8 @@ type Options struct {
 	// It is not called after a TLS failure or the end of the context, nor for a request to
 	// the gateway's URL, a redirect, a body without GetBody, a saved provider or config, a
 	// config that changes the provider or the request, or a credential in Headers. The base
-	// must be net/http's, or pass its httptrace on. It may be called concurrently and must
-	// not change the request.
+	// must be net/http's, or pass its httptrace on, and not another Transport. It may be
+	// called concurrently and must not change the request.
 	FailOpen func(*http.Request, error) bool
 }
 
@@ -311,6 +311,10 @@ func NewTransport(base http.RoundTripper, opts Options) (*Transport, error) {
 		if !inner.gateway.sameOrigin(gateway.url) || inner.ignoreRequestHeaders {
 			return nil, errors.New("portkey: the base is a Transport for another gateway, or with IgnoreRequestHeaders, " +
 				"which would remove the headers of this one: use an http.Client for each")
+		}
+		if opts.FailOpen != nil {
+			return nil, errors.New("portkey: the base is a Transport, which would send a call that fails open to the gateway " +
+				"again: set FailOpen there, or use another base")
 		}
 	}
 	s := &settings{
@@ -456,14 +460,11 @@ func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Reques
 		without := *req
 		without.Trailer = nil
 		req = &without
-	} else if anyKey(req.Trailer, isPortkey) {
+	} else if anyKey(req.Trailer, resemblesPortkey) {
 		return nil, &HeaderError{Name: "x-portkey-*", Reason: "is a trailer, which the gateway does not read: send it as a header"}
 	}
 	if r.action != toGateway {
 		return withoutHeaders(req, r.action.removes), nil
-	}
-	if (r.rerouted || t.ignoreRequestHeaders) && misleadsGateway(&r.url) {
-		return nil, t.refuse(req, "the gateway takes a part of its path for a host or a path of its own")
 	}
 	if c.err != nil {
 		return nil, c.err
@@ -472,7 +473,12 @@ func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Reques
 	if err := b.build(req, c, r); err != nil {
 		return nil, err
 	}
-	if r.first != nil && t.leadsElsewhere(r, b.header, c) {
+	switch {
+	case (r.rerouted || t.ignoreRequestHeaders) && misleadsGateway(&r.url, b.get(keyProvider)):
+		return nil, t.refuse(req, "the gateway takes a part of its path for a host or a path of its own")
+	case providers.IsRealtime(r.endpoint) && b.has(keyCustomHost):
+		return nil, t.refuse(req, "for /realtime, the gateway ignores the custom host")
+	case r.first != nil && t.leadsElsewhere(r, &b, c):
 		return nil, t.refuse(req, "it leads to another provider")
 	}
 	r.mayFailOpen = t.failOpen != nil && b.isDirect(req, c, r)

@@ -971,7 +971,7 @@ func TestPortkeyTrailerIsRefused(t *testing.T) {
 	for name, url := range map[string]string{"provider": openAIChat, "gateway": "http://gw.example/v1/x", "unknown host": "https://other.example"} {
 		t.Run(name, func(t *testing.T) {
 			req := newRequest(t, t.Context(), "POST", url, "{}")
-			req.Trailer = http.Header{"x-portkey-api-key": nil}
+			req.Trailer = http.Header{"x_portkey-api-key": nil}
 			var headerError *portkey.HeaderError
 			if _, err := newTransport(t, notCalled(t), opts).RoundTrip(req); !errors.As(err, &headerError) {
 				t.Errorf("got %v, want a HeaderError", err)

@@ -429,8 +429,8 @@ func TestRegularExpressionsAreJudgedAsInJavaScript(t *testing.T) {
 		}
 	}
 	t.Logf("valid: %d, invalid: %d, invalid but accepted: %d", valid, invalid, missed)
-	if valid < 1000 || missed*50 > invalid {
-		t.Errorf("got %d valid, %d invalid and %d missed, want at least 1000 valid, and at most 2%% missed", valid, invalid, missed)
+	if valid < 1000 || missed*5 > invalid {
+		t.Errorf("got %d valid, %d invalid and %d missed, want at least 1000 valid, and at most 20%% missed", valid, invalid, missed)
 	}
 }
 

@@ -341,13 +341,14 @@ func TestPathsThatMisleadTheGatewayAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, tt := range []struct{ base, path, provider, calls string }{
-		{"https://res.openai.azure.com/openai", "/evil.example/.openai.azure.com/x", "azure-openai", "https://evil.example/.openai.azure.com/x"},
-		{"https://api.deepseek.com", "/proxy.evil.example/x", "deepseek", "https://api.deepseek.com.evil.example/x"},
-		{"https://api.deepseek.com", "/proxy:8443/x", "deepseek", "https://api.deepseek.com:8443/x"},
+	for _, tt := range []struct{ method, base, path, provider, calls string }{
+		{"POST", "https://res.openai.azure.com/openai", "/evil.example/.openai.azure.com/x", "azure-openai", "https://evil.example/.openai.azure.com/x"},
+		{"POST", "https://api.deepseek.com", "/proxy.evil.example/x", "deepseek", "https://api.deepseek.com.evil.example/x"},
+		{"GET", "https://bedrock-runtime.us-east-1.amazonaws.com", "/files/evil.example%23", "bedrock", "https://evil.example/"},
+		{"POST", "https://api.deepseek.com", "/proxy:8443/x", "deepseek", "https://api.deepseek.com:8443/x"},
 	} {
 		t.Run(tt.path, func(t *testing.T) {
-			req, err := http.NewRequestWithContext(bounded(t), http.MethodPost, gatewayURL(t)+tt.path, strings.NewReader("{}"))
+			req, err := http.NewRequestWithContext(bounded(t), tt.method, gatewayURL(t)+tt.path, strings.NewReader("{}"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -361,7 +362,7 @@ func TestPathsThatMisleadTheGatewayAreRefused(t *testing.T) {
 			}
 			defer resp.Body.Close()
 			body, err := io.ReadAll(resp.Body)
-			if err != nil || !strings.Contains(string(body), "loopback: not called: POST "+tt.calls) {
+			if err != nil || !strings.Contains(string(body), "loopback: not called: "+tt.method+" "+tt.calls) {
 				t.Errorf("without the Transport: got %s and error %v, want a call of %s", body, err, tt.calls)
 			}
 			_, err = client.Post(tt.base+tt.path, "application/json", strings.NewReader("{}"))

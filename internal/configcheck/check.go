@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/portkey-go/portkey/internal/javascript"
 	"github.com/portkey-go/portkey/internal/providers"
 )
 
@@ -451,6 +453,10 @@ func isFlag(operators map[string]any) bool {
 	return ok && len(operators) == 1
 }
 
+// newerRegExp matches what newer versions of JavaScript accept: groups with flags, and two
+// groups of one name.
+var newerRegExp = regexp.MustCompile(`\(\?[a-z-]+:|\(\?<[^=!].*\(\?<[^=!]`)
+
 // checkOperands reports operands with which a comparison is false for every request.
 func checkOperands(c *checker, operators map[string]any) {
 	for _, operator := range []string{"$in", "$nin"} {
@@ -460,8 +466,8 @@ func checkOperands(c *checker, operators map[string]any) {
 		}
 	}
 	if expression, ok := operators["$regex"].(string); ok {
-		if problem := regexpProblem(expression); problem != "" {
-			c.addFault("", "has a $regex that is not valid in JavaScript: "+problem)
+		if !javascript.IsRegExp(expression) && !newerRegExp.MatchString(expression) {
+			c.addFault("", "has a $regex that is not valid in JavaScript")
 		}
 	}
 }

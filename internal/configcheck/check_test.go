@@ -137,52 +137,12 @@ func TestQueriesThatTheGatewayDoesNotEvaluateAsWritten(t *testing.T) {
 		{`{"$and":[{"$or":[{"plan":"a"}],"params.n":1}]}`, []string{".$and[0].$or[0]" + unknown, ".$and[0]" + beside}},
 		{`{"$or":"a","$and":null}`, []string{".$and must be a list", ".$or must be a list"}},
 		{`{"metadata.a":{"$in":"b","$nin":{}}}`, []string{" needs a list for $in", " needs a list for $nin"}},
-		{`{"metadata.a":{"$regex":"("}}`, []string{" has a $regex that is not valid in JavaScript: a ( is not closed"}},
+		{`{"metadata.a":{"$regex":"(?i:a)(?<n>b)|(?<n>c)"}}`, nil}, // in newer versions
+		{`{"metadata.a":{"$regex":"(?i)a"}}`, []string{" has a $regex that is not valid in JavaScript"}},
+		{`{"metadata.a":{"$regex":"("}}`, []string{" has a $regex that is not valid in JavaScript"}},
 	} {
 		t.Run(tt.query, func(t *testing.T) {
 			if got := checkQueryText(t, tt.query); !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
-		})
-	}
-}
-
-func TestRegexpProblem(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct{ expression, want string }{
-		{`^gpt-4(o|\.1)?$`, ""},
-		{`a+?b*?c??d{2,}?[e-e][^-A][--a]`, ""},
-		// Go has another opinion of these.
-		{`(?=.*a)(?!b).+(?<=c)(?<!d)`, ""},
-		{`(?<year>\d{4})-\1\k<year>`, ""},
-		{`[]|[^]|[[:alpha:]|a{,2}|{|}|]|x{|\Q\z\c`, ""},
-		{`(?=a)*(?i:b)a{1001}`, ""},
-		{`[\x09-1][\w-a]`, ""},
-
-		{`a(b`, "not closed"},
-		{`a)b`, "no ("},
-		{`[a`, "not closed"},
-		{`[a\]`, "not closed"},
-		{`a\`, "ends in"},
-		{`*asd`, "nothing to repeat"},
-		{`a**`, "nothing to repeat"},
-		{`a*+`, "nothing to repeat"},
-		{`a{2}{3}`, "nothing to repeat"},
-		{`(|?)`, "nothing to repeat"},
-		{`^*`, "nothing to repeat"},
-		{`\b+`, "nothing to repeat"},
-		{`\B+`, "nothing to repeat"},
-		{`(?<=a)?`, "nothing to repeat"},
-		{`a{3,2}`, "out of order"},
-		{`[z-a]`, "out of order"},
-		{`(?i)a`, "no such (?"},
-		{`(?P<name>a)`, "no such (?"},
-		{`(?<name`, "no such (?"},
-		{`(?>a)`, "no such (?"},
-	} {
-		t.Run(tt.expression, func(t *testing.T) {
-			got := regexpProblem(tt.expression)
-			if !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

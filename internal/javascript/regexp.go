@@ -35,6 +35,13 @@ func MatchRegExp(pattern, text string) (bool, error) {
 	return re.MatchString(string(utf16Runes(text))), nil
 }
 
+// IsRegExp reports whether new RegExp(pattern) succeeds.
+func IsRegExp(pattern string) bool {
+	p := regexpParser{src: utf16Runes(pattern)}
+	_, valid := p.parse()
+	return valid
+}
+
 // utf16Runes returns a rune for each UTF-16 code unit, because a regular expression of JavaScript matches code units.
 func utf16Runes(s string) []rune {
 	var runes []rune
@@ -196,7 +203,7 @@ func (p *regexpParser) parseQuantifier() {
 		if !ok {
 			return
 		}
-		p.require(upper == "" || compareDecimal(lower, upper) <= 0)
+		p.require(upper == "" || compareDecimal(lower, upper) <= 0 || compareDecimal(upper, maxRepeat) > 0)
 		p.out.WriteString(string(p.src[start:p.pos]))
 	default:
 		return
@@ -207,6 +214,9 @@ func (p *regexpParser) parseQuantifier() {
 var bracesPattern = regexp.MustCompile(`^\{([0-9]+)(?:,([0-9]*))?\}`)
 
 // parseBraces parses {2}, {2,} or {2,3}. It skips nothing if other text is next.
+// maxRepeat is the largest number of repetitions in V8. Larger ones count as it.
+const maxRepeat = "2147483647"
+
 func (p *regexpParser) parseBraces() (lower, upper string, ok bool) {
 	match := bracesPattern.FindStringSubmatch(string(p.src[p.pos:]))
 	if match == nil {

@@ -23,6 +23,7 @@ type BaseURL struct {
 type Implied struct {
 	Provider string   // the gateway's name, or "@slug"; "": none
 	Headers  []Header // further x-portkey-* headers
+	IsAlias  bool     // the gateway calls another URL than the client
 }
 
 // A Header is a request header with a canonical key.
@@ -98,7 +99,7 @@ func compileUpstream(u BaseURL) (entry, error) {
 		return e, errors.New("has a host that is not ASCII: write it in Punycode")
 	}
 	if u.CustomHost != "" {
-		e.headers = []Header{{customHost, u.CustomHost}}
+		e.headers, e.isAlias = []Header{{customHost, u.CustomHost}}, true
 	}
 	if u.Provider == "" || strings.HasPrefix(u.Provider, "@") {
 		return e, nil // the gateway decides what it calls
@@ -152,7 +153,7 @@ func isDefault(provider, base string) bool {
 // gateway's base URL, and what u implies. If u is under several base URLs, the
 // longest counts. It reports false if u is not part of a provider's API.
 func (t *Table) Lookup(u *url.URL) (endpoint string, implied Implied, ok bool) {
-	if u.User != nil || u.Opaque != "" || hasDotSegment(u.Path) {
+	if u.User != nil || u.Opaque != "" || HasDotSegment(u.Path) {
 		return "", Implied{}, false
 	}
 	host, path := Host(u.Scheme, u.Host), u.EscapedPath()
@@ -169,9 +170,9 @@ func (t *Table) Lookup(u *url.URL) (endpoint string, implied Implied, ok bool) {
 	return "", Implied{}, false
 }
 
-// hasDotSegment reports whether a path has a segment "." or "..", which could lead out
+// HasDotSegment reports whether a path has a segment "." or "..", which could lead out
 // of the base URL.
-func hasDotSegment(path string) bool {
+func HasDotSegment(path string) bool {
 	if !strings.Contains(path, "/.") {
 		return false
 	}
@@ -206,7 +207,7 @@ func (t *Table) MayContain(u *url.URL) bool {
 	}
 	name, path := dialedName(u.Host), strings.ToLower(u.Path)
 	isPlain := u.Opaque == "" && (path == "" || path[0] == '/') && u.EscapedPath() == u.Path && !strings.Contains(path, "//") &&
-		!strings.Contains(path, ";") && !hasDotSegment(path)
+		!strings.Contains(path, ";") && !HasDotSegment(path)
 	if !isPlain || isAmbiguous(name) {
 		return true
 	}
@@ -292,6 +293,12 @@ func Find(provider string) (s Special, known bool) {
 // API key.
 func QueryKeys() []string { return queryKeys }
 
+// SignatureHeaders returns the keys of the headers that belong to an AWS signature in
+// Authorization.
+func SignatureHeaders() []string {
+	return []string{"X-Amz-Content-Sha256", "X-Amz-Date", "X-Amz-Security-Token"}
+}
+
 // ImpliedKeys returns the keys of the headers that a row of the table may imply.
 func ImpliedKeys() []string { return impliedKeys }
 
@@ -314,6 +321,7 @@ type entry struct {
 	suffix         string
 	headers        []Header // that it implies besides those of its names, which their values may contain
 	translatedOnly bool
+	isAlias        bool // its custom host is another URL
 	special        *Special
 }
 
@@ -473,13 +481,13 @@ func (e *entry) match(u *url.URL, path, value string) (endpoint string, implied 
 // implied what the base URL implies. It reports false if the gateway would call another
 // host.
 func (e *entry) imply(path string, implied Implied) (endpoint string, _ Implied, ok bool) {
-	implied.Provider = e.provider
+	implied.Provider, implied.IsAlias = e.provider, e.isAlias
 	endpoint = path
 	if !translatedEndpoints[path] {
 		endpoint = expand(e.suffix, implied.Headers) + path
 	}
 	for _, h := range e.headers {
-		if h.Key == customHost && isRealtime(path) {
+		if h.Key == customHost && IsRealtime(path) {
 			return "", Implied{}, false
 		}
 		implied.Headers = append(implied.Headers, Header{h.Key, expand(h.Value, implied.Headers)})
@@ -487,10 +495,10 @@ func (e *entry) imply(path string, implied Implied) (endpoint string, _ Implied,
 	return endpoint, implied, true
 }
 
-// isRealtime reports whether an escaped path is the WebSocket of OpenAI's Realtime API.
+// IsRealtime reports whether an escaped path is the WebSocket of OpenAI's Realtime API.
 // For it, the gateway ignores a custom host and connects to the provider's default one:
 // see TestGatewayIgnoresTheCustomHostOfRealtime in interop/.
-func isRealtime(path string) bool {
+func IsRealtime(path string) bool {
 	unescaped, err := url.PathUnescape(path)
 	return err == nil && unescaped == "/realtime"
 }

@@ -127,9 +127,9 @@ func specialText(s Special) string {
 	if s.WithBearer.Key != "" {
 		all = append(all, fmt.Sprintf("with an API key in `authorization: Bearer`, `%s: %s` is sent", strings.ToLower(s.WithBearer.Key), s.WithBearer.Value))
 	}
-	if s.Signature[0] != "" {
+	if s.IsSigned {
 		all = append(all, fmt.Sprintf("if Portkey has the credential, the signature is not sent (`authorization`, `%s`)",
-			strings.ToLower(strings.Join(s.Signature[:], "`, `"))))
+			strings.ToLower(strings.Join(SignatureHeaders(), "`, `"))))
 	}
 	return strings.Join(all, "; ")
 }

@@ -45,11 +45,11 @@ const (
 // A Special describes what the clients of a provider do differently from OpenAI's,
 // which send their API key as Authorization: Bearer.
 type Special struct {
-	KeyHeader   string    // the request header that holds the API key; "": Authorization
-	TokenHeader string    // the header in which the gateway reads an OAuth token, which clients send in Authorization
-	KeyQuery    string    // the query parameter that may hold the API key; "": none
-	WithBearer  Header    // the header that the gateway needs beside Authorization: Bearer; zero: none
-	Signature   [3]string // the headers that belong to a signature in Authorization
+	KeyHeader   string // the request header that holds the API key; "": Authorization
+	TokenHeader string // the header in which the gateway reads an OAuth token, which clients send in Authorization
+	KeyQuery    string // the query parameter that may hold the API key; "": none
+	WithBearer  Header // the header that the gateway needs beside Authorization: Bearer; zero: none
+	IsSigned    bool   // Authorization may be an AWS signature: see SignatureHeaders
 
 	query, queryHeader string // a query parameter, and the header that it implies if ReadsCredential(endpoint)
 }
@@ -64,7 +64,7 @@ var (
 	google  = &Special{KeyQuery: "key"}
 	bedrock = &Special{
 		WithBearer: Header{"X-Portkey-Aws-Auth-Type", "apiKey"},
-		Signature:  [...]string{"X-Amz-Content-Sha256", "X-Amz-Date", "X-Amz-Security-Token"},
+		IsSigned:   true,
 	}
 )
 
