@@ -4,6 +4,7 @@ package docs_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/format"
@@ -225,19 +226,14 @@ func TestMentionedPathsExist(t *testing.T) {
 	}
 }
 
-var gatewayVersion = regexp.MustCompile(`"?@portkey-ai/gateway"?[@:] ?"?([0-9.]+[0-9])`)
+var gatewayVersion = regexp.MustCompile(`(?:gateway@|gateway \(|gateway |open source )([0-9]+\.[0-9]+\.[0-9]+)`)
 
 func TestMentionedGatewayVersionIsTheTestedOne(t *testing.T) {
 	t.Parallel()
-	manifest, err := os.ReadFile(filepath.Join(repoRoot, "interop", "package.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := gatewayVersion.FindSubmatch(manifest)
-	if m == nil {
+	want := readManifest(t, "interop").Dependencies["@portkey-ai/gateway"]
+	if want == "" {
 		t.Fatal("interop/package.json does not require the gateway")
 	}
-	want := string(m[1])
 	for name, text := range readDocuments(t) {
 		t.Run(name, func(t *testing.T) {
 			for _, m := range gatewayVersion.FindAllStringSubmatch(text, -1) {
@@ -247,4 +243,30 @@ func TestMentionedGatewayVersionIsTheTestedOne(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSelfHostedGatewayIsTheTestedOne(t *testing.T) {
+	t.Parallel()
+	got, want := readManifest(t, "gateway"), readManifest(t, "interop")
+	if got, want := got.Dependencies["@portkey-ai/gateway"], want.Dependencies["@portkey-ai/gateway"]; got != want {
+		t.Errorf("gateway/package.json requires version %s of the gateway, want %s as in interop/", got, want)
+	}
+	if !maps.Equal(got.Overrides, want.Overrides) {
+		t.Errorf("gateway/package.json overrides %v, want %v as in interop/", got.Overrides, want.Overrides)
+	}
+}
+
+// A manifest is a package.json of npm.
+type manifest struct{ Dependencies, Overrides map[string]string }
+
+func readManifest(t *testing.T, dir string) (m manifest) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repoRoot, dir, "package.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
