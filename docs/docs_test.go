@@ -198,7 +198,7 @@ var (
 	// relativeLink matches links and images, which are relative to the document.
 	relativeLink = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)|src="([^":]+)"`)
 	// goRunPath and quotedPath match paths that are relative to the repository's root.
-	goRunPath  = regexp.MustCompile(`go run (\./\S+)`)
+	goRunPath  = regexp.MustCompile(`go (?:-C |run \./)([\w/-]+)`)
 	quotedPath = regexp.MustCompile("`(\\.ci/[a-z]+|[\\w./-]+(?:\\.go|\\.md|/))`")
 )
 

@@ -1,7 +1,7 @@
 // Command anthropic sends Anthropic's own client through the Portkey gateway, by
 // Anthropic's own API.
 //
-//	cd examples/anthropic && go run .
+//	go -C examples/anthropic run .
 package main
 
 import (

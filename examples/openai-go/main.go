@@ -1,7 +1,7 @@
 // Command openai-go sends OpenAI's own client through the Portkey gateway: it is
 // given an http.Client, and nothing else changes.
 //
-//	cd examples/openai-go && go run .
+//	go -C examples/openai-go run .
 package main
 
 import (

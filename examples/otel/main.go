@@ -2,7 +2,7 @@
 // around the Transport, which takes the trace from the traceparent header that
 // otelhttp writes, and the span as the parent of Portkey's.
 //
-//	cd examples/otel && go run .
+//	go -C examples/otel run .
 package main
 
 import (
