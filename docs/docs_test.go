@@ -13,6 +13,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -269,4 +270,35 @@ func readManifest(t *testing.T, dir string) (m manifest) {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func TestDependabotKnowsEveryModule(t *testing.T) {
+	t.Parallel()
+	config, err := os.ReadFile(filepath.Join(repoRoot, ".github", "dependabot.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found int
+	err = filepath.WalkDir(repoRoot, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.Name() == "node_modules":
+			return fs.SkipDir
+		case entry.Name() != "go.mod" || filepath.Dir(path) == repoRoot:
+			return nil
+		}
+		found++
+		dir := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), repoRoot))
+		if !strings.Contains(string(config), "- "+dir+"\n") {
+			t.Errorf(".github/dependabot.yml does not list the module %s", dir)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found == 0 {
+		t.Error("found no module besides the root")
+	}
 }
