@@ -90,6 +90,9 @@ func start() error {
 	}
 	cmd := exec.Command(node, "--require", "./loopback.cjs",
 		"node_modules/@portkey-ai/gateway/build/start-server.js", "--headless", "--port=0")
+	// The gateway reads its settings, and some providers' keys, from the
+	// environment. PATH and HOME are for a node that is a version manager's script.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 	gateway.url, gateway.stop, err = run(cmd, &gateway.log)
 	return err
 }
@@ -120,7 +123,7 @@ func StartDirectory(t *testing.T, dir string, env ...string) string {
 
 	cmd := exec.Command(npm, "start", "--", "--port=0")
 	cmd.Dir = copied
-	cmd.Env = env
+	cmd.Env = append(os.Environ(), env...) // npm's settings may be in the environment
 	var log syncBuffer
 	url, stop, err := run(cmd, &log)
 	t.Cleanup(func() {
@@ -139,9 +142,6 @@ func StartDirectory(t *testing.T, dir string, env ...string) string {
 // returns the base URL and a function that stops the gateway.
 func run(cmd *exec.Cmd, log *syncBuffer) (url string, stop func(), err error) {
 	stop = func() {}
-	// The gateway reads its settings, and some providers' keys, from the
-	// environment. PATH and HOME are for a node that is a version manager's script.
-	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"))
 	cmd.Stdout = log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
