@@ -41,7 +41,8 @@ func (t *Transport) provesNoConnection(err error) bool {
 	var opErr *net.OpError
 	isDial := errors.As(err, &opErr) && (opErr.Op == "dial" || opErr.Op == "proxyconnect") || errors.As(err, new(*net.DNSError))
 	base, isHTTP := t.base.(*http.Transport)
-	return isDial || t.gateway.url.Scheme == "http" || isHTTP && base.DialTLSContext == nil && base.DialTLS == nil //nolint:staticcheck // DialTLS is deprecated, but used
+	//lint:ignore SA1019 DialTLS is deprecated, but used
+	return isDial || t.gateway.url.Scheme == "http" || isHTTP && base.DialTLSContext == nil && base.DialTLS == nil
 }
 
 // directRequest returns req as it would be sent without a Transport, or nil if GetBody

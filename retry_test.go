@@ -553,7 +553,9 @@ func TestRefusedConnectionIsRetried(t *testing.T) {
 	l.Close() // frees a port on which connections are refused
 	base := &recorder{respond: loopback.RoundTrip}
 	_, err = newRetryClient(t, newRetryTransport(base), "http://"+l.Addr().String()).Do(newPost(t, t.Context()))
-	if n := len(base.all()); !errors.Is(err, syscall.ECONNREFUSED) || n != 3 {
+	// On Windows, it is not syscall.ECONNREFUSED.
+	var opErr *net.OpError
+	if n := len(base.all()); !errors.As(err, &opErr) || opErr.Op != "dial" || n != 3 {
 		t.Errorf("got %v after %d attempts, want a refused connection after 3", err, n)
 	}
 }

@@ -1052,15 +1052,16 @@ func TestConnectionHeaderNamesNoPortkeyHeader(t *testing.T) {
 		t.Run(tt.sent, func(t *testing.T) {
 			base := new(recorder)
 			req := newRequest(t, t.Context(), "GET", openAIChat, "")
-			req.Header["connection"] = []string{tt.sent}
+			const spelling = "connection" // not canonical
+			req.Header[spelling] = []string{tt.sent}
 			opts := portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{Extra: map[string]string{"X-Managed": "x"}}}
 			if _, err := newTransport(t, base, opts).RoundTrip(req); err != nil {
 				t.Fatal(err)
 			}
-			if got := strings.Join(base.last(t).Header["connection"], ""); got != tt.want {
+			if got := strings.Join(base.last(t).Header[spelling], ""); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			if values, ok := base.last(t).Header["connection"]; ok && len(values) == 0 {
+			if values, ok := base.last(t).Header[spelling]; ok && len(values) == 0 {
 				t.Error("got a Connection header without values")
 			}
 		})

@@ -4,6 +4,7 @@ package docs_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/format"
@@ -12,6 +13,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -197,7 +199,7 @@ var (
 	// relativeLink matches links and images, which are relative to the document.
 	relativeLink = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)|src="([^":]+)"`)
 	// goRunPath and quotedPath match paths that are relative to the repository's root.
-	goRunPath  = regexp.MustCompile(`go run (\./\S+)`)
+	goRunPath  = regexp.MustCompile(`go (?:-C |run \./)([\w/-]+)`)
 	quotedPath = regexp.MustCompile("`(\\.ci/[a-z]+|[\\w./-]+(?:\\.go|\\.md|/))`")
 )
 
@@ -225,19 +227,14 @@ func TestMentionedPathsExist(t *testing.T) {
 	}
 }
 
-var gatewayVersion = regexp.MustCompile(`"?@portkey-ai/gateway"?[@:] ?"?([0-9.]+[0-9])`)
+var gatewayVersion = regexp.MustCompile(`(?:gateway@|gateway \(|gateway |open source )([0-9]+\.[0-9]+\.[0-9]+)`)
 
 func TestMentionedGatewayVersionIsTheTestedOne(t *testing.T) {
 	t.Parallel()
-	manifest, err := os.ReadFile(filepath.Join(repoRoot, "interop", "package.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := gatewayVersion.FindSubmatch(manifest)
-	if m == nil {
+	want := readManifest(t, "interop").Dependencies["@portkey-ai/gateway"]
+	if want == "" {
 		t.Fatal("interop/package.json does not require the gateway")
 	}
-	want := string(m[1])
 	for name, text := range readDocuments(t) {
 		t.Run(name, func(t *testing.T) {
 			for _, m := range gatewayVersion.FindAllStringSubmatch(text, -1) {
@@ -246,5 +243,62 @@ func TestMentionedGatewayVersionIsTheTestedOne(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestSelfHostedGatewayIsTheTestedOne(t *testing.T) {
+	t.Parallel()
+	got, want := readManifest(t, "gateway"), readManifest(t, "interop")
+	if got, want := got.Dependencies["@portkey-ai/gateway"], want.Dependencies["@portkey-ai/gateway"]; got != want {
+		t.Errorf("gateway/package.json requires version %s of the gateway, want %s as in interop/", got, want)
+	}
+	if !maps.Equal(got.Overrides, want.Overrides) {
+		t.Errorf("gateway/package.json overrides %v, want %v as in interop/", got.Overrides, want.Overrides)
+	}
+}
+
+// A manifest is a package.json of npm.
+type manifest struct{ Dependencies, Overrides map[string]string }
+
+func readManifest(t *testing.T, dir string) (m manifest) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repoRoot, dir, "package.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestDependabotKnowsEveryModule(t *testing.T) {
+	t.Parallel()
+	config, err := os.ReadFile(filepath.Join(repoRoot, ".github", "dependabot.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found int
+	err = filepath.WalkDir(repoRoot, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.Name() == "node_modules":
+			return fs.SkipDir
+		case entry.Name() != "go.mod" || filepath.Dir(path) == repoRoot:
+			return nil
+		}
+		found++
+		dir := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), repoRoot))
+		if !strings.Contains(string(config), "- "+dir+"\n") {
+			t.Errorf(".github/dependabot.yml does not list the module %s", dir)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found == 0 {
+		t.Error("found no module besides the root")
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/responses"
 	"github.com/portkey-go/portkey"
+	"github.com/portkey-go/portkey/interop/internal/realgateway"
 	openai "github.com/sashabaranov/go-openai"
 	"github.com/tmc/langchaingo/llms"
 	langanthropic "github.com/tmc/langchaingo/llms/anthropic"
@@ -394,7 +395,7 @@ func (cl *client) connect(t *testing.T, u *upstream) (*http.Client, *recorder) {
 		h.Authorization = "Bearer " + clientKey
 	}
 	r := new(recorder)
-	c, err := portkey.WrapClient(&http.Client{Transport: r}, portkey.Options{BaseURL: gatewayURL(t), Headers: h})
+	c, err := portkey.WrapClient(&http.Client{Transport: r}, portkey.Options{BaseURL: realgateway.URL(t), Headers: h})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,16 @@
 package interop
 
-// What the tests in genkit/ use, too: a symbolic link there leads here.
-
 import (
 	"context"
 	"io"
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/portkey-go/portkey/interop/internal/realgateway"
 )
+
+func TestMain(m *testing.M) { realgateway.Main(m) }
 
 // bounded returns a context that ends before go test's own timeout does.
 func bounded(t *testing.T) context.Context {

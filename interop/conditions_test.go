@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/portkey-go/portkey/interop/internal/realgateway"
 	"github.com/portkey-go/portkey/portkeytest"
 )
 
@@ -340,7 +341,7 @@ func (g queryGenerator) regex() string {
 
 func TestPortkeytestRoutesAsTheGatewayDoes(t *testing.T) {
 	t.Parallel()
-	gateway := withoutVersion(gatewayURL(t))
+	gateway := withoutVersion(realgateway.URL(t))
 	gw := portkeytest.Start() // nobody is told about a regular expression that Go cannot compile
 	defer gw.Close()
 	u := newUpstream(t, reply(http.StatusOK, `{}`))

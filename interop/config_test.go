@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/portkey-go/portkey"
+	"github.com/portkey-go/portkey/interop/internal/realgateway"
 )
 
 // A configCase is a config that the gateway and Validate have to judge alike.
@@ -355,7 +356,7 @@ func TestQueriesThatValidateRefusesAreNotEvaluatedAsWritten(t *testing.T) {
 			if err := validate(config); err == nil {
 				t.Error("Validate: got no error")
 			}
-			resp, _, err := callWithConfig(bounded(t), gatewayURL(t)+"/chat/completions", u, config)
+			resp, _, err := callWithConfig(bounded(t), realgateway.URL(t)+"/chat/completions", u, config)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -386,7 +387,7 @@ func randomExpression(r *rand.Rand) string {
 // Validate refuses no expression that JavaScript accepts, and few that it does not are accepted.
 func TestRegularExpressionsAreJudgedAsInJavaScript(t *testing.T) {
 	t.Parallel()
-	gatewayURL(t) // skips the test if there is no Node.js
+	realgateway.URL(t) // skips the test if there is no Node.js
 	r := random(t)
 	expressions := make([]string, 20000)
 	for i := range expressions {
@@ -752,7 +753,7 @@ func TestHookResultsInStreamsNeedComplianceToBeOff(t *testing.T) {
 				Provider: "openai", APIKey: "k1", StrictOpenAICompliance: tt.config,
 				InputGuardrails: []any{map[string]any{"default.contains": map[string]any{"operator": "none", "words": []string{"x"}}}},
 			}
-			client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t), Headers: portkey.Headers{
+			client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: realgateway.URL(t), Headers: portkey.Headers{
 				CustomHost: u.URL + "/v1", Config: config, StrictOpenAICompliance: tt.header,
 			}})
 			if err != nil {
@@ -784,7 +785,7 @@ func TestValidateJudgesAsTheGatewayDoes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	u := newUpstream(t, nil)
-	url := gatewayURL(t) + "/chat/completions"
+	url := realgateway.URL(t) + "/chat/completions"
 	cases := generateConfigCases(random(t))
 	if len(cases) < 300 {
 		t.Errorf("cases: got %d, want 300 at least", len(cases))

@@ -10,6 +10,7 @@ require (
 	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/openai/openai-go/v3 v3.96.0
 	github.com/portkey-go/portkey v0.0.0
+	github.com/portkey-go/portkey/interop/internal/realgateway v0.0.0
 	github.com/sashabaranov/go-openai v1.43.0
 	github.com/tmc/langchaingo v0.1.14
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.63.0
@@ -93,3 +94,5 @@ require (
 )
 
 replace github.com/portkey-go/portkey => ../
+
+replace github.com/portkey-go/portkey/interop/internal/realgateway => ./internal/realgateway

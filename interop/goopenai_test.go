@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/portkey-go/portkey"
+	"github.com/portkey-go/portkey/interop/internal/realgateway"
 	openai "github.com/sashabaranov/go-openai"
 )
 
@@ -25,7 +26,7 @@ const clientKey = "sk-test"
 func rerouted(t *testing.T, h portkey.Headers) *openai.Client {
 	t.Helper()
 	cfg, err := portkey.WrapOpenAIConfig(openai.DefaultConfig(clientKey),
-		portkey.Options{BaseURL: gatewayURL(t), Headers: h})
+		portkey.Options{BaseURL: realgateway.URL(t), Headers: h})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func rerouted(t *testing.T, h portkey.Headers) *openai.Client {
 // direct returns a client that was made for the gateway.
 func direct(t *testing.T, h portkey.Headers) *openai.Client {
 	t.Helper()
-	tr, err := portkey.NewTransport(nil, portkey.Options{BaseURL: gatewayURL(t), Headers: h})
+	tr, err := portkey.NewTransport(nil, portkey.Options{BaseURL: realgateway.URL(t), Headers: h})
 	if err != nil {
 		t.Fatal(err)
 	}

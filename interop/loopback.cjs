@@ -1,19 +1,9 @@
 // Preloaded into the gateway (node --require ./loopback.cjs ...), to keep it on
 // this machine and under the control of the test that started it.
 'use strict';
-const net = require('node:net');
 const tls = require('node:tls');
 
-// The gateway listens on all interfaces and has no option for that. With port 0
-// the system chooses a free one, so the test is told which it was; on stderr,
-// because the gateway draws its progress on stdout.
-const listen = net.Server.prototype.listen;
-net.Server.prototype.listen = function (...args) {
-  const port = typeof args[0] === 'object' ? args[0].port : args[0];
-  const callback = args.find((arg) => typeof arg === 'function');
-  this.once('listening', () => console.error(`loopback: listening on http://127.0.0.1:${this.address().port}`));
-  return listen.call(this, { port, host: '127.0.0.1' }, callback);
-};
+require('../gateway/loopback.cjs');
 
 // A provider elsewhere is never called. The answer in its place shows a test the
 // request that the gateway would have sent.

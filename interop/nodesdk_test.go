@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/portkey-go/portkey"
+	"github.com/portkey-go/portkey/interop/internal/realgateway"
 )
 
 // A nodeParam is a parameter that the official Node SDK types.
@@ -239,7 +240,7 @@ func TestHeadersAreThoseOfTheNodeSDK(t *testing.T) {
 // The table has the parameters that the SDK's own declaration has.
 func TestAllParametersOfTheNodeSDKAreCompared(t *testing.T) {
 	t.Parallel()
-	gatewayURL(t) // for its installation
+	realgateway.URL(t) // for its installation
 	text, err := os.ReadFile("node_modules/portkey-ai/dist/src/_types/generalTypes.d.ts")
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +275,7 @@ func nodeDifference(p headerPair) int {
 // nodeHeaders returns what the Node SDK makes of the cases.
 func nodeHeaders(t *testing.T, cases []*nodeCase) (all []map[string]any) {
 	t.Helper()
-	gatewayURL(t) // for its installation
+	realgateway.URL(t) // for its installation
 	params := make([]map[string]any, len(cases))
 	for i, c := range cases {
 		params[i] = c.params

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/portkey-go/portkey"
+	"github.com/portkey-go/portkey/interop/internal/realgateway"
 	openai "github.com/sashabaranov/go-openai"
 )
 
@@ -79,7 +80,7 @@ func TestCustomHostOfOneCall(t *testing.T) {
 func TestAuthorizationForAClientWithout(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t, nil)
-	tr, err := portkey.NewTransport(nil, portkey.Options{BaseURL: gatewayURL(t), Headers: portkey.Headers{
+	tr, err := portkey.NewTransport(nil, portkey.Options{BaseURL: realgateway.URL(t), Headers: portkey.Headers{
 		Provider: "openai", CustomHost: u.URL + "/v1", Authorization: "Bearer sk-portkey-side",
 	}})
 	if err != nil {
@@ -285,7 +286,7 @@ func TestStrictOpenAICompliance(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t, answerAnthropic)
 	// No OpenAI client shows the fields that OpenAI does not have.
-	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t),
+	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: realgateway.URL(t),
 		Headers: portkey.Headers{Provider: "anthropic", CustomHost: u.URL + "/v1"}})
 	if err != nil {
 		t.Fatal(err)

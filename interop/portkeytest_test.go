@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portkey-go/portkey/interop/internal/realgateway"
 	"github.com/portkey-go/portkey/portkeytest"
 )
 
@@ -569,7 +570,7 @@ type corpusAnswer struct {
 
 func TestPortkeytestAnswersAsTheGatewayDoes(t *testing.T) {
 	t.Parallel()
-	gateway := withoutVersion(gatewayURL(t))
+	gateway := withoutVersion(realgateway.URL(t))
 	corpus := newCorpus()
 	if len(corpus) < 60 {
 		t.Errorf("requests: got %d, want 60 at least", len(corpus))
@@ -784,7 +785,7 @@ func typesOf(v any) any {
 // The gateway says which providers it knows, and of each which endpoints it lacks.
 func TestPortkeytestKnowsTheProvidersThatTheGatewayKnows(t *testing.T) {
 	t.Parallel()
-	gateway := withoutVersion(gatewayURL(t))
+	gateway := withoutVersion(realgateway.URL(t))
 	u := newUpstream(t, reply(http.StatusOK, `{}`))
 	gw := portkeytest.NewGateway(t)
 	unknown := corpusRequest{header: withConfig(`{"provider":"nope","api_key":"k"}`), body: chatBody}
@@ -827,7 +828,7 @@ func TestPortkeytestKnowsTheProvidersThatTheGatewayKnows(t *testing.T) {
 
 func TestPortkeytestTakesTheHostsThatTheGatewayTakes(t *testing.T) {
 	t.Parallel()
-	gateway := withoutVersion(gatewayURL(t))
+	gateway := withoutVersion(realgateway.URL(t))
 	gw := portkeytest.NewGateway(t)
 	hosts := []string{
 		"https://llm.example.com/v1", "HTTPS://LLM.Example.com", "http://8.8.8.8:8000/v1", "http://127.0.0.1:1/v1", "http://localhost:1", "http://a.localhost:1",

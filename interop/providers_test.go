@@ -15,6 +15,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/portkey-go/portkey"
+	"github.com/portkey-go/portkey/interop/internal/realgateway"
 )
 
 // A calls is what the gateway does with what a client asks for under a base URL:
@@ -206,7 +207,7 @@ func gatewayCalls(t *testing.T, client *http.Client, method, url string) string 
 
 func TestGatewayCallsWhatTheClientAskedFor(t *testing.T) {
 	t.Parallel()
-	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t)})
+	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: realgateway.URL(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +249,7 @@ func TestGatewayCallsWhatTheClientAskedFor(t *testing.T) {
 // What the gateway sends on endpoints that it proxies: the credential that the client sent, and no other.
 func TestCredentialsOfClouds(t *testing.T) {
 	t.Parallel()
-	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t)})
+	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: realgateway.URL(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,11 +320,11 @@ func TestGatewayIgnoresTheCustomHostOfRealtime(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	url := gatewayURL(t) + "/realtime?model=m1"
+	url := realgateway.URL(t) + "/realtime?model=m1"
 	go websocket.Dial(ctx, url, &websocket.DialOptions{HTTPHeader: http.Header{ // the gateway never answers
 		"Authorization": {"Bearer " + clientKey}, "X-Portkey-Provider": {"openai"}, "X-Portkey-Custom-Host": {"https://eu.api.openai.com/v1"},
 	}})
-	for !strings.Contains(gateway.log.String(), "loopback: not connected: api.openai.com") {
+	for !strings.Contains(realgateway.Log(), "loopback: not connected: api.openai.com") {
 		select {
 		case <-ctx.Done():
 			t.Fatal("the gateway did not connect to its default host")
@@ -337,7 +338,7 @@ func TestGatewayIgnoresTheCustomHostOfRealtime(t *testing.T) {
 // The gateway takes a part of these paths for a host. The Transport refuses them.
 func TestPathsThatMisleadTheGatewayAreRefused(t *testing.T) {
 	t.Parallel()
-	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t)})
+	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: realgateway.URL(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +349,7 @@ func TestPathsThatMisleadTheGatewayAreRefused(t *testing.T) {
 		{"POST", "https://api.deepseek.com", "/proxy:8443/x", "deepseek", "https://api.deepseek.com:8443/x"},
 	} {
 		t.Run(tt.path, func(t *testing.T) {
-			req, err := http.NewRequestWithContext(bounded(t), tt.method, gatewayURL(t)+tt.path, strings.NewReader("{}"))
+			req, err := http.NewRequestWithContext(bounded(t), tt.method, realgateway.URL(t)+tt.path, strings.NewReader("{}"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -376,7 +377,7 @@ func TestPathsThatMisleadTheGatewayAreRefused(t *testing.T) {
 
 func TestGatewayCallsTheURLOfAnUpstream(t *testing.T) {
 	t.Parallel()
-	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: gatewayURL(t), Upstreams: []portkey.Upstream{
+	client, err := portkey.WrapClient(nil, portkey.Options{BaseURL: realgateway.URL(t), Upstreams: []portkey.Upstream{
 		{BaseURL: "https://api.moonshot.ai/v1", Provider: "moonshot"},
 		{BaseURL: "https://other.moonshot.example/x/v1", Provider: "moonshot"},
 		{BaseURL: "https://eu.api.openai.com/v1", Provider: "openai"},

@@ -1,7 +1,7 @@
 // Command anthropic calls Anthropic's Messages API through the Portkey gateway, with
 // Anthropic's Go SDK.
 //
-//	cd examples/anthropic && go run .
+//	go -C examples/anthropic run .
 package main
 
 import (

@@ -1,7 +1,7 @@
 // Command openai-go calls OpenAI through the Portkey gateway, with OpenAI's Go SDK. Only
 // its http.Client is replaced.
 //
-//	cd examples/openai-go && go run .
+//	go -C examples/openai-go run .
 package main
 
 import (

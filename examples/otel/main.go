@@ -2,7 +2,7 @@
 // Transport, which takes the trace ID and the parent span from the traceparent header that
 // otelhttp adds.
 //
-//	cd examples/otel && go run .
+//	go -C examples/otel run .
 package main
 
 import (

@@ -1,17 +1,19 @@
-// Package interop, in a module of its own: genkit's dependencies want an older
-// invopop/jsonschema than anthropic-sdk-go does, and do not build with both. Its
-// gateway_test.go and common_test.go are symbolic links to those next door.
-package interop
+// Package genkit tests the Transport under genkit. It is a module of its own because
+// genkit needs an older invopop/jsonschema than anthropic-sdk-go in interop does, and
+// does not build with the newer one.
+package genkit
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/firebase/genkit/go/ai"
 	"github.com/firebase/genkit/go/core/api"
@@ -21,16 +23,19 @@ import (
 	openaigo "github.com/openai/openai-go"
 	"github.com/openai/openai-go/option"
 	"github.com/portkey-go/portkey"
+	"github.com/portkey-go/portkey/interop/internal/realgateway"
 )
 
 const clientKey = "sk-test"
+
+func TestMain(m *testing.M) { realgateway.Main(m) }
 
 func init() {
 	// The plugins read these.
 	for _, name := range []string{"GENKIT_ENV", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"} {
 		os.Unsetenv(name)
 	}
-	if err := os.Chdir(".."); err != nil { // where the gateway is
+	if err := os.Chdir(".."); err != nil { // see package realgateway
 		panic(err)
 	}
 }
@@ -65,7 +70,7 @@ func connect(t *testing.T, plugin pluginFunc, answer http.HandlerFunc) (g *genki
 		return http.DefaultTransport.RoundTrip(r)
 	})
 	c, err := portkey.WrapClient(&http.Client{Transport: record},
-		portkey.Options{BaseURL: gatewayURL(t), Headers: portkey.Headers{CustomHost: u.URL + "/v1"}})
+		portkey.Options{BaseURL: realgateway.URL(t), Headers: portkey.Headers{CustomHost: u.URL + "/v1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,5 +190,29 @@ func TestErrorAfterRetries(t *testing.T) {
 	check(t, "attempts", len(sent), 3)
 	for range len(sent) {
 		check(t, "trace ID", (<-sent).Header.Get("X-Portkey-Trace-Id"), id)
+	}
+}
+
+// bounded returns a context that ends before go test's own timeout does.
+func bounded(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func check[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// reply answers everything with the same JSON.
+func reply(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		io.WriteString(w, body)
 	}
 }

@@ -6,6 +6,7 @@ require (
 	github.com/firebase/genkit/go v1.4.0
 	github.com/openai/openai-go v1.8.2
 	github.com/portkey-go/portkey v0.0.0
+	github.com/portkey-go/portkey/interop/internal/realgateway v0.0.0
 )
 
 require (
@@ -41,3 +42,5 @@ require (
 )
 
 replace github.com/portkey-go/portkey => ../..
+
+replace github.com/portkey-go/portkey/interop/internal/realgateway => ../internal/realgateway

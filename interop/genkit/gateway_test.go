@@ -1,1 +1,0 @@
-../gateway_test.go
