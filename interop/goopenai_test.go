@@ -101,7 +101,7 @@ func contains(t *testing.T, what, got, want string) {
 
 // answered is what the gateway says of a call that provider answered at once.
 func answered(provider, trace string) portkey.ResponseInfo {
-	return portkey.ResponseInfo{TraceID: trace, Provider: provider, LastUsedOption: "config", CacheStatus: portkey.CacheDisabled}
+	return portkey.ResponseInfo{TraceID: trace, Provider: provider, LastUsedOption: "config", CacheStatus: portkey.CacheDisabled, StatusCode: http.StatusOK}
 }
 
 func TestChatCompletion(t *testing.T) {
