@@ -30,8 +30,8 @@ func TestMain(m *testing.M) {
 	http.DefaultTransport = onlyRoundTrip{http.DefaultTransport}
 
 	code := m.Run()
-	if gateway.stop != nil {
-		gateway.stop()
+	if gateway.process != nil {
+		gateway.process.stop()
 	}
 	if code != 0 && gateway.log.Len() > 0 {
 		fmt.Fprintf(os.Stderr, "the gateway's log:\n%s\n", &gateway.log)
@@ -41,13 +41,12 @@ func TestMain(m *testing.M) {
 
 type onlyRoundTrip struct{ http.RoundTripper }
 
-// gateway is the one gateway process that all tests share.
+// gateway is the gateway process that all tests share, unless they end it.
 var gateway struct {
-	once sync.Once
-	url  string // with its version path
-	err  error
-	stop func()
-	log  syncBuffer
+	once    sync.Once
+	process *gatewayProcess
+	err     error
+	log     syncBuffer
 }
 
 // errNoNode is why the tests are skipped on a machine without Node.js.
@@ -56,10 +55,10 @@ var errNoNode = errors.New("the gateway needs node and npm")
 // gatewayURL returns the base URL of the gateway. The first call starts it.
 func gatewayURL(t *testing.T) string {
 	t.Helper()
-	gateway.once.Do(func() { gateway.err = startGateway() })
+	gateway.once.Do(func() { gateway.process, gateway.err = startGateway(&gateway.log, 0) })
 	switch {
 	case gateway.err == nil:
-		return gateway.url
+		return gateway.process.url
 	case errors.Is(gateway.err, errNoNode) && os.Getenv("CI") != "true":
 		t.Skip(gateway.err)
 	default:
@@ -69,37 +68,48 @@ func gatewayURL(t *testing.T) string {
 	return ""
 }
 
-func startGateway() error {
+// A gatewayProcess is a gateway that runs.
+type gatewayProcess struct {
+	url   string // with its version path
+	cmd   *exec.Cmd
+	stdin io.Closer
+	ended chan struct{}
+}
+
+// startGateway starts a gateway on the port; 0 means a free one. Its environment is env and
+// what Node.js needs.
+func startGateway(log io.Writer, port int, env ...string) (*gatewayProcess, error) {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		return fmt.Errorf("%w: %v", errNoNode, err)
+		return nil, fmt.Errorf("%w: %v", errNoNode, err)
 	}
 	if err := install(); err != nil {
-		return err
+		return nil, err
 	}
 
 	cmd := exec.Command(node, "--require", "./loopback.cjs",
-		"node_modules/@portkey-ai/gateway/build/start-server.js", "--headless", "--port=0")
+		"node_modules/@portkey-ai/gateway/build/start-server.js", "--headless", fmt.Sprintf("--port=%d", port))
 	// The gateway reads its settings, and some providers' keys, from the
 	// environment. PATH and HOME are for a node that is a version manager's script.
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
-	cmd.Stdout = &gateway.log
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, env...)
+	cmd.Stdout = log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
 
-	listening, ended := make(chan string, 1), make(chan struct{})
+	p := &gatewayProcess{cmd: cmd, stdin: stdin, ended: make(chan struct{})}
+	listening := make(chan string, 1)
 	go func() {
-		defer close(ended)
-		lines := bufio.NewReader(io.TeeReader(stderr, &gateway.log))
+		defer close(p.ended)
+		lines := bufio.NewReader(io.TeeReader(stderr, log))
 		for {
 			line, err := lines.ReadString('\n')
 			if url, ok := strings.CutPrefix(strings.TrimSpace(line), "loopback: listening on "); ok {
@@ -111,25 +121,33 @@ func startGateway() error {
 		}
 		cmd.Wait()
 	}()
-	gateway.stop = func() {
-		stdin.Close()
-		select {
-		case <-ended:
-		case <-time.After(5 * time.Second):
-			cmd.Process.Kill()
-			<-ended
-		}
-	}
 
 	select {
 	case url := <-listening:
-		gateway.url = url + "/v1"
-		return nil
-	case <-ended:
-		return fmt.Errorf("it ended: %v", cmd.ProcessState)
+		p.url = url + "/v1"
+		return p, nil
+	case <-p.ended:
+		return nil, fmt.Errorf("it ended: %v", cmd.ProcessState)
 	case <-time.After(time.Minute):
-		return errors.New("it does not listen after a minute")
+		p.kill()
+		return nil, errors.New("it does not listen after a minute")
 	}
+}
+
+// stop ends the gateway, and waits until it has ended.
+func (p *gatewayProcess) stop() {
+	p.stdin.Close()
+	select {
+	case <-p.ended:
+	case <-time.After(5 * time.Second):
+		p.kill()
+	}
+}
+
+// kill ends the gateway at once.
+func (p *gatewayProcess) kill() {
+	p.cmd.Process.Kill()
+	<-p.ended
 }
 
 // install has npm install what the lock file says, unless it did so before.

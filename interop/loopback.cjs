@@ -15,12 +15,14 @@ net.Server.prototype.listen = function (...args) {
   return listen.call(this, { port, host: '127.0.0.1' }, callback);
 };
 
-// A provider elsewhere is never called. The answer in its place shows a test the
-// request that the gateway would have sent.
+// A provider elsewhere is never called. Its place takes the server that the test named,
+// else an answer that shows the request that the gateway would have sent.
+const provider = process.env.LOOPBACK_PROVIDER;
 const fetch = globalThis.fetch;
 globalThis.fetch = async (input, init) => {
   const url = new URL(input.url ?? input);
   if (url.hostname === '127.0.0.1') return fetch(input, init);
+  if (provider) return fetch(provider + url.pathname + url.search, init);
   const { method = 'GET', headers, body } = init ?? {};
   const message = `loopback: not called: ${method} ${url}`;
   const error = { message, type: 'loopback', code: 421 };
