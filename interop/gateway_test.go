@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -147,6 +148,12 @@ func (p *gatewayProcess) stop() {
 // kill ends the gateway at once.
 func (p *gatewayProcess) kill() {
 	p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// terminate asks the gateway to end, as process managers do, and waits until it has ended.
+func (p *gatewayProcess) terminate() {
+	p.cmd.Process.Signal(syscall.SIGTERM)
 	<-p.ended
 }
 

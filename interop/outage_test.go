@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,21 +93,24 @@ func (p *outageProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, last)
 }
 
+// goOpenAIChatSDK makes a call without a stream.
+var goOpenAIChatSDK = sdk{"go-openai, no stream", func(ctx context.Context, c *http.Client, model, prompt string) (string, error) {
+	cfg := openai.DefaultConfig(clientKey)
+	cfg.HTTPClient = c
+	resp, err := openai.NewClientWithConfig(cfg).CreateChatCompletion(ctx, openai.ChatCompletionRequest{Model: model,
+		Messages: []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: prompt}}})
+	if err != nil {
+		return "", err
+	}
+	return resp.Choices[0].Message.Content, nil
+}}
+
 // outageSDKs make a call with a prompt and return the answer.
 var outageSDKs = []sdk{
 	goOpenAISDK,
 	openAIGoSDK,
 	anthropicSDK,
-	{"go-openai, no stream", func(ctx context.Context, c *http.Client, model, prompt string) (string, error) {
-		cfg := openai.DefaultConfig(clientKey)
-		cfg.HTTPClient = c
-		resp, err := openai.NewClientWithConfig(cfg).CreateChatCompletion(ctx, openai.ChatCompletionRequest{Model: model,
-			Messages: []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: prompt}}})
-		if err != nil {
-			return "", err
-		}
-		return resp.Choices[0].Message.Content, nil
-	}},
+	goOpenAIChatSDK,
 	{"openai-go, no stream", func(ctx context.Context, c *http.Client, model, prompt string) (string, error) {
 		client := responsesClient(c)
 		resp, err := client.Chat.Completions.New(ctx, openaigo.ChatCompletionNewParams{Model: model,
@@ -242,9 +247,13 @@ func TestOutageWithFailOpen(t *testing.T) {
 			}
 		}
 	}
-	for range outages {
+	for i := range outages {
 		waitFor(&viaGateway, 150)
-		process.kill()
+		if i%2 == 0 {
+			process.kill()
+		} else {
+			process.terminate()
+		}
 		waitFor(&failedOpen, 150)
 		process = start(port)
 	}
@@ -268,7 +277,7 @@ func TestOutageWithFailOpen(t *testing.T) {
 	if n := int64(len(direct.arrivals)); n != asked.Load() || n != failedOpen.Load() {
 		t.Errorf("%d calls at the provider; FailOpen was asked %d times, and %d calls report that they failed open", n, asked.Load(), failedOpen.Load())
 	}
-	table := fmt.Sprintf("64 goroutines made %d calls, and the gateway was killed %d times:", len(calls), outages)
+	table := fmt.Sprintf("64 goroutines made %d calls, and the gateway was killed or terminated %d times:", len(calls), outages)
 	for _, outcome := range slices.Sorted(maps.Keys(outcomes)) {
 		table += fmt.Sprintf("\n%6d %s", outcomes[outcome], outcome)
 	}
@@ -300,4 +309,106 @@ func (c *outageCall) judge(direct, relayed int) (outcome, problem string) {
 		return "failed: the provider was called, and its answer broke off", ""
 	}
 	return "failed: the provider was called, and its answer was lost", ""
+}
+
+// What docs/outages.md says about load balancers in front of the gateway.
+func TestGatewayIsHealthyAndClosesIdleConnections(t *testing.T) {
+	t.Parallel()
+	resp, err := http.Get(withoutVersion(gatewayURL(t)) + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	check(t, "status", resp.StatusCode, http.StatusOK)
+	check(t, "time after which it closes idle connections", resp.Header.Get("Keep-Alive"), "timeout=5")
+}
+
+// The open-source gateway has no cache, so that replicas have none to share.
+func TestGatewayHasNoCache(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	client := rerouted(t, portkey.Headers{CustomHost: u.URL + "/v1",
+		Config: portkey.ConfigObject{Cache: &portkey.Cache{Mode: portkey.CacheSimple, MaxAge: 3600}}})
+	var info portkey.ResponseInfo
+	for range 2 {
+		chat(t, portkey.WithResponseInfo(bounded(t), &info), client, "m1")
+		check(t, "cache status", info.CacheStatus, portkey.CacheDisabled)
+	}
+	check(t, "calls of the provider", len(u.requests()), 2)
+}
+
+// A name may have several addresses: net.Dialer tries them in turn, so a gateway that refuses
+// connections costs nothing, also for calls that cannot fail open.
+func TestGatewaysBehindOneName(t *testing.T) {
+	t.Parallel()
+	gateway, err := url.Parse(gatewayURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nameServer := newNameServer(t, net.IPv4(127, 0, 0, 2), net.IPv4(127, 0, 0, 1)) // the gateway listens on the second
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", nameServer)
+	}}
+	var mu sync.Mutex
+	tried := make(map[string]int)
+	dialer := &net.Dialer{Timeout: 5 * time.Second, Resolver: resolver, Control: func(_, address string, _ syscall.RawConn) error {
+		mu.Lock()
+		defer mu.Unlock()
+		tried[address]++
+		return nil
+	}}
+	base := &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}
+	client, err := portkey.WrapClient(&http.Client{Transport: base}, portkey.Options{
+		BaseURL:  "http://gateway.example:" + gateway.Port() + "/v1",
+		FailOpen: func(*http.Request, error) bool { t.Error("FailOpen was called"); return false }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := newUpstream(t, nil)
+	for range 10 {
+		ctx := portkey.WithHeaders(bounded(t), portkey.Headers{CustomHost: u.URL + "/v1"})
+		if text, err := goOpenAIChatSDK.stream(ctx, client, "m1", "hi"); err != nil || text != "hello" {
+			t.Errorf("got %q, %v, want the answer", text, err)
+		}
+	}
+	check(t, "connections tried to the first address", tried["127.0.0.2:"+gateway.Port()], 10)
+	check(t, "connections tried to the second address", tried["127.0.0.1:"+gateway.Port()], 10)
+}
+
+// newNameServer starts a name server that knows the addresses of every name, and returns its
+// address.
+func newNameServer(t *testing.T, addresses ...net.IP) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		query := make([]byte, 512)
+		for {
+			n, from, err := conn.ReadFrom(query)
+			if err != nil {
+				return
+			}
+			conn.WriteTo(dnsResponse(query[:n], addresses), from)
+		}
+	}()
+	return conn.LocalAddr().String()
+}
+
+// dnsResponse returns the response to a query (RFC 1035, section 4).
+func dnsResponse(query []byte, addresses []net.IP) []byte {
+	const header, typeA = 12, 1
+	end := header + bytes.IndexByte(query[header:], 0) + 5 // the name, its type and class
+	if query[end-3] != typeA {
+		addresses = nil
+	}
+	response := []byte{query[0], query[1], 0x81, 0x80, 0, 1, 0, byte(len(addresses)), 0, 0, 0, 0}
+	response = append(response, query[header:end]...)
+	for _, ip := range addresses {
+		response = append(response, 0xc0, header, 0, typeA, 0, 1, 0, 0, 0, 0, 0, 4) // the query's name, type, class, TTL, length
+		response = append(response, ip.To4()...)
+	}
+	return response
 }
