@@ -1,7 +1,7 @@
 // Command bench compares portkey.Transport with other ways to send the same
 // headers. It measures all of them in one process and prints Markdown tables.
 //
-//	go run .                # everything, about three minutes
+//	go run .                # everything, about five minutes
 //	go run . -mode clients  # one part: transport, contexts, clients, http, streams or growth
 //	go run . -quick         # a few seconds: checks that the program works
 package main

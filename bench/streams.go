@@ -72,7 +72,7 @@ func measureStreams(rounds int, block time.Duration) []goal {
 		rows = append(rows, row(r.name, integer(median(r.ns)), integer(r.allocs), integer(r.bytes), compare(r, find(short, control), ratio).String(),
 			integer(median(perKilobyte.ns)), compare(perKilobyte, find(long, control).per(kilobytes), difference).String()))
 	}
-	printTable(fmt.Sprintf("Reading an event stream over a base that does nothing: of one event, and of %.0f KiB in %d events", kilobytes, events),
+	printTable(fmt.Sprintf("Reading an event stream over a base that does nothing: one event, and %.0f KiB in %d events", kilobytes, events),
 		[]string{"", "ns/stream", "allocs/stream", "B/stream", "x not strict", "ns/KiB", "ns/KiB more"}, rows...)
 
 	url, stop := serve()
