@@ -214,7 +214,7 @@ func TestOutageWithFailOpen(t *testing.T) {
 			},
 			WroteHeaders: func() { call.written.Store(call.connected.Load()) },
 		})
-		call.text, call.err = sdk.stream(portkey.WithResponseInfo(ctx, &call.info), client, "m1", call.id)
+		call.text, call.err = sdk.ask(portkey.WithResponseInfo(ctx, &call.info), client, "m1", call.id)
 		mu.Lock()
 		calls = append(calls, call)
 		mu.Unlock()
@@ -367,7 +367,7 @@ func TestGatewaysBehindOneName(t *testing.T) {
 	u := newUpstream(t, nil)
 	for range 10 {
 		ctx := portkey.WithHeaders(bounded(t), portkey.Headers{CustomHost: u.URL + "/v1"})
-		if text, err := goOpenAIChatSDK.stream(ctx, client, "m1", "hi"); err != nil || text != "hello" {
+		if text, err := goOpenAIChatSDK.ask(ctx, client, "m1", "hi"); err != nil || text != "hello" {
 			t.Errorf("got %q, %v, want the answer", text, err)
 		}
 	}
