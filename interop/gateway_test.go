@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 
 type onlyRoundTrip struct{ http.RoundTripper }
 
-// gateway is the gateway process that all tests share, unless they end it.
+// gateway is the gateway process that the tests share. A test that ends one starts its own.
 var gateway struct {
 	once    sync.Once
 	process *gatewayProcess
@@ -69,7 +69,7 @@ func gatewayURL(t *testing.T) string {
 	return ""
 }
 
-// A gatewayProcess is a gateway that runs.
+// A gatewayProcess is a running gateway.
 type gatewayProcess struct {
 	url   string // with its version path
 	cmd   *exec.Cmd
@@ -77,8 +77,8 @@ type gatewayProcess struct {
 	ended chan struct{}
 }
 
-// startGateway starts a gateway on the port; 0 means a free one. Its environment is env and
-// what Node.js needs.
+// startGateway starts a gateway on the port, or on a free one if port is 0. Its environment
+// is env and what Node.js needs.
 func startGateway(log io.Writer, port int, env ...string) (*gatewayProcess, error) {
 	node, err := exec.LookPath("node")
 	if err != nil {

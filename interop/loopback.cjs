@@ -15,8 +15,8 @@ net.Server.prototype.listen = function (...args) {
   return listen.call(this, { port, host: '127.0.0.1' }, callback);
 };
 
-// A provider elsewhere is never called. Its place takes the server that the test named,
-// else an answer that shows the request that the gateway would have sent.
+// A provider elsewhere is never called. The server at LOOPBACK_PROVIDER answers in its
+// place, or else a response that shows the request that the gateway would have sent.
 const provider = process.env.LOOPBACK_PROVIDER;
 const fetch = globalThis.fetch;
 globalThis.fetch = async (input, init) => {
