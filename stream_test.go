@@ -91,9 +91,10 @@ func checkStreamError(t *testing.T, err error, want portkey.StreamError) {
 		t.Errorf("got %q, want an io.ErrUnexpectedEOF with the trace ID", got)
 	}
 	var netErr net.Error = got
-	//lint:ignore SA1019 Temporary is deprecated, and part of net.Error
-	if netErr.Timeout() != (want.Idle > 0) || netErr.Temporary() {
-		t.Errorf("got timeout %t and temporary %t, want %t and false", netErr.Timeout(), got.Temporary(), want.Idle > 0)
+	//lint:ignore SA1019 Temporary is deprecated, and part of net.Error.
+	temporary := netErr.Temporary()
+	if netErr.Timeout() != (want.Idle > 0) || temporary {
+		t.Errorf("got timeout %t and temporary %t, want %t and false", netErr.Timeout(), temporary, want.Idle > 0)
 	}
 }
 

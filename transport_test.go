@@ -1052,7 +1052,7 @@ func TestConnectionHeaderNamesNoPortkeyHeader(t *testing.T) {
 		t.Run(tt.sent, func(t *testing.T) {
 			base := new(recorder)
 			req := newRequest(t, t.Context(), "GET", openAIChat, "")
-			const spelling = "connection" // not canonical
+			spelling := "connection" // not canonical
 			req.Header[spelling] = []string{tt.sent}
 			opts := portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{Extra: map[string]string{"X-Managed": "x"}}}
 			if _, err := newTransport(t, base, opts).RoundTrip(req); err != nil {

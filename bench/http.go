@@ -31,6 +31,7 @@ func serve() (baseURL string, stop func()) {
 			io.WriteString(w, event)
 			w.(http.Flusher).Flush()
 		}
+		io.WriteString(w, lastEvent)
 	})}
 	go server.Serve(listener)
 	return "http://" + listener.Addr().String() + "/v1", func() { server.Close() }

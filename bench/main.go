@@ -1,8 +1,8 @@
 // Command bench compares portkey.Transport with other ways to send the same
 // headers. It measures all of them in one process and prints Markdown tables.
 //
-//	go run .                # everything, about three minutes
-//	go run . -mode clients  # one part: transport, contexts, clients, http or growth
+//	go run .                # everything, about five minutes
+//	go run . -mode clients  # one part: transport, contexts, clients, http, streams or growth
 //	go run . -quick         # a few seconds: checks that the program works
 package main
 
@@ -26,6 +26,7 @@ var modes = []struct {
 	{"contexts", measureContexts},
 	{"clients", measureClients},
 	{"http", measureHTTP},
+	{"streams", measureStreams},
 	{"growth", measureGrowth},
 }
 

@@ -68,6 +68,7 @@ var importPaths = map[string]string{
 	"http":     "net/http",
 	"httputil": "net/http/httputil",
 	"log":      "log",
+	"net":      "net",
 	"os":       "os",
 	"slog":     "log/slog",
 	"strings":  "strings",

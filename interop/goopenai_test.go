@@ -100,9 +100,9 @@ func contains(t *testing.T, what, got, want string) {
 	}
 }
 
-// answered is what the gateway says of a call that provider answered at once.
+// answered is what the gateway says of a call that provider answered at once, with status 200.
 func answered(provider, trace string) portkey.ResponseInfo {
-	return portkey.ResponseInfo{TraceID: trace, Provider: provider, LastUsedOption: "config", CacheStatus: portkey.CacheDisabled}
+	return portkey.ResponseInfo{TraceID: trace, Provider: provider, LastUsedOption: "config", CacheStatus: portkey.CacheDisabled, StatusCode: http.StatusOK}
 }
 
 func TestChatCompletion(t *testing.T) {
@@ -270,7 +270,9 @@ func TestUpstreamErrorReachesTheCaller(t *testing.T) {
 		contains(t, "message", apiErr.Message, "slow down, please")
 		check(t, "type", apiErr.Type, "rate_limit_error")
 		check(t, "requests upstream", len(u.requests()), 1)
-		check(t, "ResponseInfo", info, answered("openai", "trace-429"))
+		want := answered("openai", "trace-429")
+		want.StatusCode = http.StatusTooManyRequests
+		check(t, "ResponseInfo", info, want)
 	})
 }
 
@@ -287,7 +289,7 @@ func TestGatewayExceptionIsReported(t *testing.T) {
 	if err == nil {
 		t.Error("error: got none, want one that says what groq lacks")
 	}
-	check(t, "ResponseInfo", info, portkey.ResponseInfo{GatewayException: true})
+	check(t, "ResponseInfo", info, portkey.ResponseInfo{StatusCode: http.StatusInternalServerError, GatewayException: true})
 	check(t, "requests upstream", len(u.requests()), 0)
 }
 
@@ -307,7 +309,7 @@ func TestDirectClientWithoutAProviderIsRefused(t *testing.T) {
 	}
 	check(t, "status", refused.HTTPStatusCode, http.StatusBadRequest)
 	contains(t, "body", string(refused.Body), "x-portkey-provider header is required")
-	check(t, "ResponseInfo", info, portkey.ResponseInfo{})
+	check(t, "ResponseInfo", info, portkey.ResponseInfo{StatusCode: http.StatusBadRequest})
 	check(t, "requests upstream", len(u.requests()), 0)
 }
 

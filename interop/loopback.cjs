@@ -5,12 +5,14 @@ const tls = require('node:tls');
 
 require('../gateway/loopback.cjs');
 
-// A provider elsewhere is never called. The answer in its place shows a test the
-// request that the gateway would have sent.
+// A provider elsewhere is never called. The server at LOOPBACK_PROVIDER answers in its
+// place, or else a response that shows the request that the gateway would have sent.
+const provider = process.env.LOOPBACK_PROVIDER;
 const fetch = globalThis.fetch;
 globalThis.fetch = async (input, init) => {
   const url = new URL(input.url ?? input);
   if (url.hostname === '127.0.0.1') return fetch(input, init);
+  if (provider) return fetch(provider + url.pathname + url.search, init);
   const { method = 'GET', headers, body } = init ?? {};
   const message = `loopback: not called: ${method} ${url}`;
   const error = { message, type: 'loopback', code: 421 };

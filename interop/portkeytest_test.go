@@ -782,19 +782,27 @@ func typesOf(v any) any {
 	return fmt.Sprintf("%T", v)
 }
 
+// gatewayProviders returns the providers that the gateway knows: its error for an unknown one
+// lists them.
+func gatewayProviders(t *testing.T) []string {
+	t.Helper()
+	unknown := corpusRequest{header: withConfig(`{"provider":"nope","api_key":"k"}`), body: chatBody}
+	body, _ := unknown.send(t, withoutVersion(realgateway.URL(t))).Body.(map[string]any)
+	_, list, ok := strings.Cut(fmt.Sprint(body["errors"]), "Must be one of: ")
+	providers := strings.Split(strings.TrimRight(list, "]"), ", ")
+	if !ok || len(providers) < 50 {
+		t.Fatalf("got %v from the gateway, want a list of the providers", body)
+	}
+	return providers
+}
+
 // The gateway says which providers it knows, and of each which endpoints it lacks.
 func TestPortkeytestKnowsTheProvidersThatTheGatewayKnows(t *testing.T) {
 	t.Parallel()
 	gateway := withoutVersion(realgateway.URL(t))
 	u := newUpstream(t, reply(http.StatusOK, `{}`))
 	gw := portkeytest.NewGateway(t)
-	unknown := corpusRequest{header: withConfig(`{"provider":"nope","api_key":"k"}`), body: chatBody}
-	body, _ := unknown.send(t, gateway).Body.(map[string]any)
-	_, list, ok := strings.Cut(fmt.Sprint(body["errors"]), "Must be one of: ")
-	providers := strings.Split(strings.TrimRight(list, "]"), ", ")
-	if !ok || len(providers) < 50 {
-		t.Fatalf("got %v from the gateway, want a list of the providers", body)
-	}
+	providers := gatewayProviders(t)
 
 	var requests []corpusRequest
 	for _, p := range providers {

@@ -324,7 +324,7 @@ func TestGatewayIgnoresTheCustomHostOfRealtime(t *testing.T) {
 	go websocket.Dial(ctx, url, &websocket.DialOptions{HTTPHeader: http.Header{ // the gateway never answers
 		"Authorization": {"Bearer " + clientKey}, "X-Portkey-Provider": {"openai"}, "X-Portkey-Custom-Host": {"https://eu.api.openai.com/v1"},
 	}})
-	for !strings.Contains(realgateway.Log(), "loopback: not connected: api.openai.com") {
+	for !strings.Contains(realgateway.Printed(), "loopback: not connected: api.openai.com") {
 		select {
 		case <-ctx.Done():
 			t.Fatal("the gateway did not connect to its default host")

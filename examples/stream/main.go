@@ -1,5 +1,5 @@
-// Command stream prints an answer as it comes: the client is go-openai's, the
-// context says whose call it is, and ResponseInfo what the gateway did about it.
+// Command stream prints an answer as it arrives, and fails if the answer is cut off. The
+// context carries the user of the call, and ResponseInfo what the gateway reports.
 //
 //	go run ./examples/stream
 package main
@@ -24,7 +24,9 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer) error {
-	var opts portkey.Options
+	// If the provider breaks off, the gateway ends its own response properly. Without
+	// StrictStreams, half an answer would look like a whole one.
+	opts := portkey.Options{StrictStreams: true}
 	if os.Getenv("PORTKEY_API_KEY") == "" && os.Getenv("PORTKEY_BASE_URL") == "" {
 		gateway := portkeytest.Start() // without a key, one inside this program
 		defer gateway.Close()
@@ -52,6 +54,9 @@ func run(ctx context.Context, out io.Writer) error {
 		chunk, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			break
+		}
+		if streamErr := new(portkey.StreamError); errors.As(err, &streamErr) {
+			return fmt.Errorf("the answer is incomplete: %w", err)
 		}
 		if err != nil {
 			return err

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -37,24 +38,23 @@ func Main(m *testing.M) {
 	http.DefaultTransport = onlyRoundTrip{http.DefaultTransport}
 
 	code := m.Run()
-	if gateway.stop != nil {
-		gateway.stop()
+	if gateway.process != nil {
+		gateway.process.Stop()
 	}
-	if code != 0 && Log() != "" {
-		fmt.Fprintf(os.Stderr, "the gateway's log:\n%s\n", Log())
+	if code != 0 && Printed() != "" {
+		fmt.Fprintf(os.Stderr, "the gateway's log:\n%s\n", Printed())
 	}
 	os.Exit(code)
 }
 
 type onlyRoundTrip struct{ http.RoundTripper }
 
-// gateway is the process that all tests share.
+// gateway is the process that the tests share. A test that ends one starts its own.
 var gateway struct {
-	once sync.Once
-	url  string // with its version path
-	err  error
-	stop func()
-	log  syncBuffer
+	once    sync.Once
+	process *Process
+	err     error
+	log     Log
 }
 
 // errNoNode is why tests are skipped on a machine without Node.js.
@@ -64,10 +64,10 @@ var errNoNode = errors.New("the gateway needs node and npm")
 // Without Node.js the test is skipped, unless $CI is true.
 func URL(t *testing.T) string {
 	t.Helper()
-	gateway.once.Do(func() { gateway.err = start() })
+	gateway.once.Do(func() { gateway.process, gateway.err = Start(&gateway.log, 0) })
 	switch {
 	case gateway.err == nil:
-		return gateway.url
+		return gateway.process.URL
 	case errors.Is(gateway.err, errNoNode) && os.Getenv("CI") != "true":
 		t.Skip(gateway.err)
 	default:
@@ -77,24 +77,34 @@ func URL(t *testing.T) string {
 	return ""
 }
 
-// Log returns what the gateway has printed so far.
-func Log() string { return gateway.log.String() }
+// Printed returns what the gateway has printed so far.
+func Printed() string { return gateway.log.String() }
 
-func start() error {
+// A Process is a running gateway.
+type Process struct {
+	URL string // with its version path
+
+	cmd   *exec.Cmd
+	stdin io.Closer
+	ended chan struct{}
+}
+
+// Start starts a gateway on the port, or on a free one if port is 0. Its environment is env
+// and what Node.js needs.
+func Start(log *Log, port int, env ...string) (*Process, error) {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		return fmt.Errorf("%w: %v", errNoNode, err)
+		return nil, fmt.Errorf("%w: %v", errNoNode, err)
 	}
 	if err := install(); err != nil {
-		return err
+		return nil, err
 	}
 	cmd := exec.Command(node, "--require", "./loopback.cjs",
-		"node_modules/@portkey-ai/gateway/build/start-server.js", "--headless", "--port=0")
+		"node_modules/@portkey-ai/gateway/build/start-server.js", "--headless", fmt.Sprintf("--port=%d", port))
 	// The gateway reads its settings, and some providers' keys, from the
 	// environment. PATH and HOME are for a node that is a version manager's script.
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
-	gateway.url, gateway.stop, err = run(cmd, &gateway.log)
-	return err
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, env...)
+	return run(cmd, log)
 }
 
 // StartDirectory copies a directory whose "npm start" runs the gateway, and runs it on
@@ -124,40 +134,39 @@ func StartDirectory(t *testing.T, dir string, env ...string) string {
 	cmd := exec.Command(npm, "start", "--", "--port=0")
 	cmd.Dir = copied
 	cmd.Env = append(os.Environ(), env...) // npm's settings may be in the environment
-	var log syncBuffer
-	url, stop, err := run(cmd, &log)
+	var log Log
+	process, err := run(cmd, &log)
+	if err != nil {
+		t.Fatalf("npm start: %v\n%s", err, log.String())
+	}
 	t.Cleanup(func() {
-		stop()
+		process.Stop()
 		if t.Failed() {
 			t.Logf("npm start printed:\n%s", log.String())
 		}
 	})
-	if err != nil {
-		t.Fatalf("npm start: %v", err)
-	}
-	return url
+	return process.URL
 }
 
-// run starts a gateway that prints its address and ends when its stdin does. It
-// returns the base URL and a function that stops the gateway.
-func run(cmd *exec.Cmd, log *syncBuffer) (url string, stop func(), err error) {
-	stop = func() {}
+// run starts a gateway that prints its address and ends when its stdin does.
+func run(cmd *exec.Cmd, log *Log) (*Process, error) {
 	cmd.Stdout = log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return "", stop, err
+		return nil, err
 	}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
-		return "", stop, err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", stop, err
+		return nil, err
 	}
 
-	listening, ended := make(chan string, 1), make(chan struct{})
+	p := &Process{cmd: cmd, stdin: stdin, ended: make(chan struct{})}
+	listening := make(chan string, 1)
 	go func() {
-		defer close(ended)
+		defer close(p.ended)
 		lines := bufio.NewReader(io.TeeReader(stderr, log))
 		for {
 			line, err := lines.ReadString('\n')
@@ -170,24 +179,39 @@ func run(cmd *exec.Cmd, log *syncBuffer) (url string, stop func(), err error) {
 		}
 		cmd.Wait()
 	}()
-	stop = func() {
-		stdin.Close()
-		select {
-		case <-ended:
-		case <-time.After(5 * time.Second):
-			cmd.Process.Kill()
-			<-ended
-		}
-	}
 
 	select {
 	case origin := <-listening:
-		return origin + "/v1", stop, nil
-	case <-ended:
-		return "", stop, fmt.Errorf("it ended: %v", cmd.ProcessState)
+		p.URL = origin + "/v1"
+		return p, nil
+	case <-p.ended:
+		return nil, fmt.Errorf("it ended: %v", cmd.ProcessState)
 	case <-time.After(3 * time.Minute): // npm start installs first
-		return "", stop, errors.New("it does not listen after three minutes")
+		p.Kill()
+		return nil, errors.New("it does not listen after three minutes")
 	}
+}
+
+// Stop ends the gateway, and waits until it has ended.
+func (p *Process) Stop() {
+	p.stdin.Close()
+	select {
+	case <-p.ended:
+	case <-time.After(5 * time.Second):
+		p.Kill()
+	}
+}
+
+// Kill ends the gateway at once.
+func (p *Process) Kill() {
+	p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// Terminate asks the gateway to end, as process managers do, and waits until it has ended.
+func (p *Process) Terminate() {
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	<-p.ended
 }
 
 // install installs from the lock file, unless that was done before.
@@ -221,19 +245,19 @@ func install() error {
 	return os.WriteFile(stamp, []byte(want), 0o644)
 }
 
-// A syncBuffer is a bytes.Buffer that several goroutines may write to.
-type syncBuffer struct {
+// A Log is a buffer that several goroutines may write to.
+type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (s *syncBuffer) Write(p []byte) (int, error) {
+func (s *Log) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.Write(p)
 }
 
-func (s *syncBuffer) String() string {
+func (s *Log) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
