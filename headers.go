@@ -44,7 +44,7 @@ type Headers struct {
 	// each tenant. In Options it is only for clients that send no credential, unless
 	// Options.IgnoreRequestHeaders is set. It is not sent if a context within, or the
 	// request, has a saved provider, a virtual key or a config that names a provider: the
-	// credential may be for another one.
+	// credential may be for another one. It is sent if that only has another Provider.
 	Authorization string `header:"authorization,secret"`
 
 	// Config is a gateway config: a [ConfigSlug], [ConfigObject] or [ConfigJSON].

@@ -957,6 +957,9 @@ func TestPathThatMisleadsTheGatewayIsRefused(t *testing.T) {
 		url     string
 		ignore  bool // IgnoreRequestHeaders
 		refused bool
+
+		provider string
+		config   bool
 	}{
 		{url: "https://res.openai.azure.com/openai/evil.example/.openai.azure.com/x", refused: true},
 		{url: "https://api.deepseek.com/proxy.evil.example/x", refused: true},
@@ -969,6 +972,14 @@ func TestPathThatMisleadsTheGatewayIsRefused(t *testing.T) {
 		{url: "http://gw.example/v1/files/evil.example%23", ignore: true, refused: true},
 		{url: "http://gw.example/v1/files/bucket%2Fx/content", ignore: true, refused: true},
 		{url: "https://bedrock-runtime.us-east-1.amazonaws.com/files/evil.example", refused: true},
+		{url: "http://gw.example/v1/%66iles/x?/v1/files/evil.example%23", ignore: true, refused: true},
+		{url: "http://gw.example/v%31/responses?/v1.evil.example/", ignore: true, refused: true},
+		{url: "http://gw.example/v1/files/evil.example?", ignore: true, refused: true},
+		{url: "http://gw.example/v1/files/evil.example%23", ignore: true, provider: "openai", config: true, refused: true},
+		{url: "https://bedrock-runtime.us-east-1.amazonaws.com/%66iles/x?/v1/files/evil.example%23", refused: true},
+		{url: "http://gw.example/v1/files/file-1/content?x=1", ignore: true, provider: "openai"},
+		{url: "http://gw.example/v1/files?purpose=batch", ignore: true},
+		{url: "https://api.openai.com/v1/models/ft%3Agpt%2F1", ignore: true},
 		{url: "http://gw.example/v1/files/file-1/content", ignore: true},
 		{url: "https://api.openai.com/v1/files/a%20b", ignore: true},
 		{url: "https://bedrock-runtime.us-east-1.amazonaws.com/model/m/converse"},
@@ -977,7 +988,11 @@ func TestPathThatMisleadsTheGatewayIsRefused(t *testing.T) {
 		{url: "https://res.openai.azure.com/openai/models"},
 	} {
 		t.Run(fmt.Sprint(tt.url, " ", tt.ignore), func(t *testing.T) {
-			tr := newTransport(t, new(recorder), portkey.Options{BaseURL: "http://gw.example", Upstreams: upstreams, IgnoreRequestHeaders: tt.ignore})
+			h := portkey.Headers{Provider: tt.provider}
+			if tt.config {
+				h.Config = portkey.ConfigObject{Retry: &portkey.Retry{Attempts: 1}}
+			}
+			tr := newTransport(t, new(recorder), portkey.Options{BaseURL: "http://gw.example", Upstreams: upstreams, IgnoreRequestHeaders: tt.ignore, Headers: h})
 			_, err := tr.RoundTrip(newRequest(t, t.Context(), "POST", tt.url, "{}"))
 			if refused := errors.As(err, new(*portkey.RouteError)); refused != tt.refused {
 				t.Errorf("got %v, want a RouteError: %t", err, tt.refused)
@@ -1016,12 +1031,36 @@ func TestSignatureIsRemovedWithItsAuthorization(t *testing.T) {
 	}
 }
 
-func TestRealtimeWithACustomHostIsRefused(t *testing.T) {
+func TestEndpointThatIgnoresTheCustomHostIsRefused(t *testing.T) {
 	t.Parallel()
-	tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example", Headers: portkey.Headers{CustomHost: "https://llm.example/v1"}})
-	for _, url := range []string{"https://api.openai.com/v1/realtime?model=m", "http://gw.example/v1/realtime"} {
-		if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", url, "")); !errors.As(err, new(*portkey.RouteError)) {
-			t.Errorf("%s: got %v, want a RouteError", url, err)
+	const host = "https://llm.example/v1"
+	custom := portkey.Headers{CustomHost: host}
+	for _, tt := range []struct {
+		url  string
+		opts portkey.Headers
+	}{
+		{"https://api.openai.com/v1/realtime?model=m", custom},
+		{"http://gw.example/v1/realtime", custom},
+		{"http://gw.example/v1/realtime", portkey.Headers{Config: portkey.ConfigObject{Provider: "openai", APIKey: "k", CustomHost: host}}},
+		{"https://eu.api.openai.com/v1/realtime", portkey.Headers{}},
+		{"https://eu.api.openai.com/v1/batches/b1/output", portkey.Headers{}},
+		{"https://api.cohere.com/batches/b1/output", portkey.Headers{}},
+		{"http://gw.example/v1/batches/b1/output", custom},
+		{"https://bedrock-runtime-fips.us-east-1.amazonaws.com/files", portkey.Headers{}},
+		{"https://aiplatform.eu.rep.googleapis.com/files/f1", portkey.Headers{}},
+	} {
+		t.Run(tt.url, func(t *testing.T) {
+			tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example", Headers: tt.opts})
+			if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", tt.url, "")); !errors.As(err, new(*portkey.RouteError)) {
+				t.Errorf("got %v, want a RouteError", err)
+			}
+		})
+	}
+	base := new(recorder)
+	tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"})
+	for _, url := range []string{"https://api.openai.com/v1/realtime", "https://api.openai.com/v1/batches/b1/output", "https://eu.api.openai.com/v1/batches/b1"} {
+		if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", url, "")); err != nil {
+			t.Errorf("%s: %v", url, err)
 		}
 	}
 }

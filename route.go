@@ -387,22 +387,30 @@ func (g *gateway) endpointURL(u *url.URL, endpoint string) url.URL {
 }
 
 // misleadsGateway reports whether the open-source gateway would call another host or path
-// than the client asked for. It resolves dot segments first. Then it removes /v1/proxy from
-// a path, also from /v1/proxy.evil.example; it takes the path of an Azure request for a host
-// if it contains .openai.azure.com; and it takes the ID of a file at Bedrock for the name of
-// a bucket, and that for the start of a host (see TestPathsThatMisleadTheGatewayAreRefused
-// in interop/). Bedrock has no files, and so has no ID that a client would send.
-func misleadsGateway(u *url.URL, provider string) bool {
-	path := u.EscapedPath()
+// than the client asked for (see TestPathsThatMisleadTheGatewayAreRefused in interop/):
+//
+//   - It resolves dot segments, and decodes escapes only where it looks for an endpoint.
+//   - It removes /v1/proxy from a path, also from /v1/proxy.evil.example.
+//   - It takes the path of an Azure request for a host if it contains .openai.azure.com.
+//   - It takes the ID of a file at Bedrock, or all that follows, for the start of a host.
+func (b *headerBuilder) misleadsGateway(u *url.URL) bool {
+	path, provider := u.EscapedPath(), b.get(keyProvider)
 	_, isKnown := providers.Find(provider)
-	mayBeBedrock := provider == "bedrock" || !isKnown
+	mayBeBedrock := provider == "bedrock" || !isKnown || b.has(keyConfig) || b.has(keyVirtualKey)
 	_, fileID, isFile := strings.Cut(path, "/files/")
-	return providers.HasDotSegment(u.Path) || strings.Contains(path, "/v1/proxy") ||
-		strings.Contains(path, ".openai.azure.com") ||
-		isFile && mayBeBedrock && (provider == "bedrock" || strings.Trim(fileID, fileIDChars) != "")
+	isFileID := strings.Trim(fileID, fileIDChars) == "" && u.RawQuery == "" && !u.ForceQuery
+	return providers.HasDotSegment(u.Path) || providers.HasEscapedLetter(path) ||
+		strings.Contains(path, "/v1/proxy") || strings.Contains(path, ".openai.azure.com") ||
+		isFile && mayBeBedrock && (provider == "bedrock" || !isFileID)
 }
 
 const fileIDChars = "/-_.:0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// hasIgnoredCustomHost reports whether there is a custom host that the gateway ignores.
+func (b *headerBuilder) hasIgnoredCustomHost(endpoint string) bool {
+	hasCustomHost := b.has(keyCustomHost) || strings.Contains(b.get(keyConfig), `"custom_host"`)
+	return hasCustomHost && providers.IgnoresCustomHost(b.get(keyProvider), endpoint)
+}
 
 // A RouteError reports a request that was not sent: it is neither for the gateway nor
 // for a known provider, or it follows a redirect that leaves the gateway.

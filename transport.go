@@ -155,8 +155,9 @@ type Options struct {
 	// looks complete: the gateway ends its own response properly. Streams are judged if they
 	// answer a POST to .../chat/completions, .../completions, .../messages or .../responses
 	// with status 200 or 246 and without a Content-Encoding; their last events are [DONE] or
-	// a finish_reason, message_stop, and response.completed, .incomplete or .failed. Bytes
-	// are passed on as they arrive.
+	// a finish_reason, message_stop, and response.completed, .incomplete or .failed. What is
+	// cut off after that, such as a second choice, is not noticed. Bytes are passed on as they
+	// arrive.
 	StrictStreams bool
 
 	// StreamIdleTimeout ends an event stream in answer to a POST with a [*StreamError] if
@@ -474,10 +475,10 @@ func (t *Transport) outgoing(req *http.Request, r *route, c *call) (*http.Reques
 		return nil, err
 	}
 	switch {
-	case (r.rerouted || t.ignoreRequestHeaders) && misleadsGateway(&r.url, b.get(keyProvider)):
+	case (r.rerouted || t.ignoreRequestHeaders) && b.misleadsGateway(&r.url):
 		return nil, t.refuse(req, "the gateway takes a part of its path for a host or a path of its own")
-	case providers.IsRealtime(r.endpoint) && b.has(keyCustomHost):
-		return nil, t.refuse(req, "for /realtime, the gateway ignores the custom host")
+	case b.hasIgnoredCustomHost(r.endpoint):
+		return nil, t.refuse(req, "the gateway ignores the custom host for this endpoint")
 	case r.first != nil && t.leadsElsewhere(r, &b, c):
 		return nil, t.refuse(req, "it leads to another provider")
 	}

@@ -316,8 +316,25 @@ func TestCredentialsOfClouds(t *testing.T) {
 
 // The Transport refuses a Realtime call to a base URL with a custom host, because the gateway ignores
 // x-portkey-custom-host there: the call would leave its region.
-func TestGatewayIgnoresTheCustomHostOfRealtime(t *testing.T) {
+func TestGatewayIgnoresSomeCustomHosts(t *testing.T) {
 	t.Parallel()
+	req, err := http.NewRequestWithContext(bounded(t), http.MethodGet, realgateway.URL(t)+"/batches/b1/output", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{
+		"Authorization": {"Bearer " + clientKey}, "X-Portkey-Provider": {"openai"}, "X-Portkey-Custom-Host": {"https://eu.api.openai.com/v1"},
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(body), "loopback: not called: GET https://api.openai.com/v1/") {
+		t.Errorf("got %s and error %v, want a call of api.openai.com", body, err)
+	}
+
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	url := realgateway.URL(t) + "/realtime?model=m1"
@@ -346,6 +363,8 @@ func TestPathsThatMisleadTheGatewayAreRefused(t *testing.T) {
 		{"POST", "https://res.openai.azure.com/openai", "/evil.example/.openai.azure.com/x", "azure-openai", "https://evil.example/.openai.azure.com/x"},
 		{"POST", "https://api.deepseek.com", "/proxy.evil.example/x", "deepseek", "https://api.deepseek.com.evil.example/x"},
 		{"GET", "https://bedrock-runtime.us-east-1.amazonaws.com", "/files/evil.example%23", "bedrock", "https://evil.example/"},
+		{"GET", "https://bedrock-runtime.us-east-1.amazonaws.com", "/files/evil.example?", "bedrock", "https://evil.example/"},
+		{"GET", "https://bedrock-runtime.us-east-1.amazonaws.com", "/%66iles/x?/v1/files/evil.example%23", "bedrock", "https://evil.example/"},
 		{"POST", "https://api.deepseek.com", "/proxy:8443/x", "deepseek", "https://api.deepseek.com:8443/x"},
 	} {
 		t.Run(tt.path, func(t *testing.T) {

@@ -170,6 +170,22 @@ func (t *Table) Lookup(u *url.URL) (endpoint string, implied Implied, ok bool) {
 	return "", Implied{}, false
 }
 
+// HasEscapedLetter reports whether an escaped path has an escape for a character that needs
+// none. No client writes one, and the gateway decodes it only in places.
+func HasEscapedLetter(path string) bool {
+	for {
+		i := strings.IndexByte(path, '%')
+		if i < 0 || i+3 > len(path) {
+			return false
+		}
+		c, err := url.PathUnescape(path[i : i+3])
+		if err == nil && strings.Trim(c, "~"+valueChars) == "" {
+			return true
+		}
+		path = path[i+1:]
+	}
+}
+
 // HasDotSegment reports whether a path has a segment "." or "..", which could lead out
 // of the base URL.
 func HasDotSegment(path string) bool {
@@ -487,7 +503,7 @@ func (e *entry) imply(path string, implied Implied) (endpoint string, _ Implied,
 		endpoint = expand(e.suffix, implied.Headers) + path
 	}
 	for _, h := range e.headers {
-		if h.Key == customHost && IsRealtime(path) {
+		if h.Key == customHost && IgnoresCustomHost(e.provider, endpoint) {
 			return "", Implied{}, false
 		}
 		implied.Headers = append(implied.Headers, Header{h.Key, expand(h.Value, implied.Headers)})
@@ -495,12 +511,19 @@ func (e *entry) imply(path string, implied Implied) (endpoint string, _ Implied,
 	return endpoint, implied, true
 }
 
-// IsRealtime reports whether an escaped path is the WebSocket of OpenAI's Realtime API.
-// For it, the gateway ignores a custom host and connects to the provider's default one:
-// see TestGatewayIgnoresTheCustomHostOfRealtime in interop/.
-func IsRealtime(path string) bool {
-	unescaped, err := url.PathUnescape(path)
-	return err == nil && unescaped == "/realtime"
+// IgnoresCustomHost reports whether the gateway ignores the custom host for an endpoint, an
+// escaped path: it calls the provider's default host for OpenAI's Realtime API, for the
+// output of a batch, and for files of some providers. See
+// TestGatewayIgnoresSomeCustomHosts in interop/.
+func IgnoresCustomHost(provider, endpoint string) bool {
+	path, err := url.PathUnescape(endpoint)
+	if err != nil {
+		return true
+	}
+	_, isBatch := strings.CutPrefix(path, "/batches/")
+	file, isFile := strings.CutPrefix(path, "/files")
+	hasOwnFiles := provider == "bedrock" || provider == "fireworks-ai" || provider == "vertex-ai"
+	return path == "/realtime" || isBatch && strings.HasSuffix(path, "/output") || hasOwnFiles && isFile && isBelow(file)
 }
 
 // isLogin reports whether path is an OAuth or discovery endpoint rather than part
