@@ -165,6 +165,35 @@ func TestStrictStreamJudgesAGuardrailsStatusAndDecompressedBodies(t *testing.T) 
 	}
 }
 
+func TestUpgradedConnectionStaysAReadWriteCloser(t *testing.T) {
+	t.Parallel()
+	gw := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nContent-Type: text/event-stream\r\n\r\n")
+		line, _ := buffered.ReadString('\n')
+		io.WriteString(conn, line)
+	})
+	req := newRequest(t, t.Context(), "POST", openAIChat, "")
+	req.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"echo"}}
+	resp, err := newClient(t, gw, portkey.Options{StrictStreams: true, StreamIdleTimeout: time.Minute}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	conn, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		t.Fatalf("got a body of type %T, want an io.ReadWriteCloser", resp.Body)
+	}
+	io.WriteString(conn, "hello\n")
+	if got, err := io.ReadAll(conn); err != nil || string(got) != "hello\n" {
+		t.Errorf("got %q and error %v, want the echo", got, err)
+	}
+}
+
 func TestStrictStreamOfACallThatFailedOpen(t *testing.T) {
 	t.Parallel()
 	provider, base := providerBase(t)
