@@ -24,8 +24,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// The Transport beside other middleware: one example for each, the way that it is
-// meant, against an in-process gateway.
+// Each example combines the Transport with other middleware in the intended order,
+// against an in-process gateway.
 
 // ask makes a chat completion at OpenAI, and returns the status.
 func ask(ctx context.Context, c *http.Client) int {
@@ -78,7 +78,7 @@ func Example_otelhttpOutside() {
 }
 
 // otelhttp inside the Transport writes its header after the Transport has looked
-// for one. There the span of the context is to be named: by NewTraceID, for all calls.
+// for one. Set NewTraceID to take the trace ID from the span in the context.
 func Example_otelhttpInside() {
 	gw := portkeytest.Start()
 	defer gw.Close()
@@ -118,8 +118,8 @@ func Example_oauth2() {
 	// Output: openai gets Bearer token
 }
 
-// A retryablehttp client that exists already gets the Transport inside: each
-// attempt is a call of its own then, so that the context names their trace.
+// An existing retryablehttp client uses the Transport for each attempt. Each attempt is a
+// separate call, so the trace ID is set in the context.
 func Example_retryablehttpClient() {
 	gw := portkeytest.Start()
 	defer gw.Close()
@@ -141,8 +141,8 @@ func Example_retryablehttpClient() {
 	// Output: 200 after 3 attempts of one trace: true
 }
 
-// An http.Client with a cookie jar keeps it. The jar knows the URL that the client
-// asked for: the gateway's cookies count as the provider's.
+// An http.Client keeps its cookie jar. The jar sees the URL that the client requested, so
+// the gateway's cookies are stored for the provider.
 func Example_cookieJar() {
 	gw := portkeytest.Start()
 	defer gw.Close()

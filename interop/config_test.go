@@ -44,9 +44,9 @@ var configDifferences = map[string]struct {
 	"target azure_deployment_name":    {"gateway", "hosted gateway only: it knows the key"},
 	"unknown provider":                {"gateway", "the hosted gateway knows more providers, and a newer one will"},
 	"private custom_host":             {"gateway", "which hosts are trusted is the gateway's own setting"},
-	"custom_host with a query":        {"Validate", "the endpoint's path is put behind it: nothing good comes of it"},
-	"custom_host with a fragment":     {"Validate", "the endpoint's path is put behind it: nothing good comes of it"},
-	"custom_host with an escape":      {"Validate", "as everywhere in the library: what is escaped gets lost on the way"},
+	"custom_host with a query":        {"Validate", "the gateway appends the endpoint's path to it, which makes an invalid URL"},
+	"custom_host with a fragment":     {"Validate", "the gateway appends the endpoint's path to it, which makes an invalid URL"},
+	"custom_host with an escape":      {"Validate", "as everywhere in the library: escapes are lost on the way"},
 	"custom_host too long":            {"Validate", "documented, and so refused by the hosted gateway"},
 	"target passthrough":              {"gateway", "hosted gateway only"},
 	"target default_params":           {"gateway", "hosted gateway only"},
@@ -56,7 +56,7 @@ var configDifferences = map[string]struct {
 	"service account with a number":   {"gateway", "the published schema allows any value"},
 	"hosted key of another type":      {"Validate", "the open-source gateway does not read the key"},
 	"query not evaluated as written":  {"Validate", "see TestQueriesThatValidateRefusesAreNotEvaluatedAsWritten"},
-	"part of a query that is none":    {"Validate", "it holds always, whatever it was to say"},
+	"invalid part of a query":         {"Validate", "it is true for every request"},
 	"name that is not text":           {"Validate", "no condition can name such a target"},
 	"virtual_key that is not text":    {"Validate", "the open-source gateway does not look at it"},
 	"prompt_id that is not text":      {"Validate", "the open-source gateway does not look at it"},
@@ -477,7 +477,7 @@ func conditionalForms() (forms []configCase) {
 		add("unknown operator", querying(query, "a", "b"), "strategy.conditions[0].query")
 	}
 	for _, query := range []string{`{"$and":[1]}`, `{"$and":["x"]}`, `{"$or":[["x"]]}`} {
-		add("part of a query that is none", querying(query, "a", "b"), "strategy.conditions[0].query")
+		add("invalid part of a query", querying(query, "a", "b"), "strategy.conditions[0].query")
 	}
 	add("null in a query", querying(`{"$or":[null]}`, "a", "b"), "strategy.conditions[0].query.$or[0]")
 	for _, query := range []string{`{"metadata.plan":null}`, `{"metadata.plan":[]}`, `{"metadata.plan":{"$gt":true}}`} {
@@ -504,7 +504,7 @@ func conditionalForms() (forms []configCase) {
 }
 
 // atDepths returns a part of a config as the config, as a target and as a target
-// of a target. What does not stand by itself is added to a provider and its key.
+// of a target. A member that is not complete alone is added to a provider and its key.
 func atDepths(c configCase) []configCase {
 	text := c.standalone()
 	in := func(prefix, format string) configCase {
@@ -635,7 +635,7 @@ func TestValidateRefusesWhatTheGatewayDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// What is decoded, and encoded again, says the same, valid or not.
+// A config that is decoded and encoded again is equal, even if it is invalid.
 func TestConfigObjectRoundTrips(t *testing.T) {
 	t.Parallel()
 	for _, c := range generateConfigCases(random(t)) {

@@ -276,7 +276,7 @@ func TestUpstreamErrorReachesTheCaller(t *testing.T) {
 	})
 }
 
-// The gateway's answer to what it cannot do is none of a provider's.
+// The gateway's own error for an unsupported endpoint reaches the caller.
 func TestGatewayExceptionIsReported(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t, nil)
@@ -287,7 +287,7 @@ func TestGatewayExceptionIsReported(t *testing.T) {
 		openai.EmbeddingRequest{Model: "m1", Input: "hi"})
 
 	if err == nil {
-		t.Error("error: got none, want one that says what groq lacks")
+		t.Error("got no error, want one that names what groq lacks")
 	}
 	check(t, "ResponseInfo", info, portkey.ResponseInfo{StatusCode: http.StatusInternalServerError, GatewayException: true})
 	check(t, "requests upstream", len(u.requests()), 0)

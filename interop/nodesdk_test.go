@@ -86,11 +86,11 @@ var nodeParams = []nodeParam{
 	unshipped("calculateAudioDuration", true, false),
 }
 
-// A headerPair is a header as the two libraries make it.
+// A headerPair is one header as the two libraries send it.
 type headerPair struct {
 	name string
-	node any    // text or a json.Number; nil if there is none
-	ours string // "" if there is none
+	node any    // text or a json.Number; nil if it is not sent
+	ours string // "" if it is not sent
 }
 
 // nodeDifferences are the headers that the two libraries do not make alike, on
@@ -202,8 +202,8 @@ func generateNodeCases(r *rand.Rand) (cases []*nodeCase) {
 	return cases
 }
 
-// The official Node SDK and this library make the same headers of the same
-// parameters, but for nodeDifferences.
+// Portkey's Node SDK and this library send the same headers for the same parameters,
+// except for nodeDifferences.
 func TestHeadersAreThoseOfTheNodeSDK(t *testing.T) {
 	t.Parallel()
 	cases := generateNodeCases(random(t))
