@@ -6,9 +6,13 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
+
+// clientKey is the provider's key that the clients are made with.
+const clientKey = "sk-test"
 
 // bounded returns a context that ends before go test's own timeout does.
 func bounded(t *testing.T) context.Context {
@@ -22,6 +26,13 @@ func check[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {
 		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func contains(t *testing.T, what, got, want string) {
+	t.Helper()
+	if !strings.Contains(got, want) {
+		t.Errorf("%s: got %q, want %q in it", what, got, want)
 	}
 }
 

@@ -18,10 +18,6 @@ import (
 // The tests in this file see each parameter act: on what reaches the provider, or
 // on what comes back. That it is on the wire is for the library's own tests.
 
-// answerAnthropic answers as Anthropic does.
-var answerAnthropic = reply(http.StatusOK, `{"id":"msg_1","type":"message","role":"assistant","model":"claude-x",
-	"content":[{"type":"text","text":"hello"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}`)
-
 // notCalled makes a chat completion without a custom host, and returns the URL
 // that the gateway would have called (see loopback.cjs).
 func notCalled(t *testing.T, client *openai.Client, model string) string {

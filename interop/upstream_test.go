@@ -25,6 +25,7 @@ type upstream struct {
 // A received is a request as it reached an upstream.
 type received struct {
 	Method, Path, Host string
+	URI                string // path and query as they were sent
 	Query              url.Values
 	Header             http.Header
 	Body               []byte
@@ -44,7 +45,7 @@ func newUpstream(t *testing.T, answer http.HandlerFunc) *upstream {
 			t.Errorf("upstream: reading the body of %s %s: %v", r.Method, r.URL, err)
 		}
 		u.mu.Lock()
-		u.seen = append(u.seen, received{r.Method, r.URL.Path, r.Host, r.URL.Query(), r.Header.Clone(), body})
+		u.seen = append(u.seen, received{r.Method, r.URL.Path, r.Host, r.RequestURI, r.URL.Query(), r.Header.Clone(), body})
 		u.mu.Unlock()
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		answer(w, r)
@@ -153,6 +154,10 @@ func answerOpenAI(w http.ResponseWriter, r *http.Request) {
 		reply(http.StatusNotFound, `{"error":{"message":"no such endpoint","type":"invalid_request_error"}}`)(w, r)
 	}
 }
+
+// answerAnthropic answers as Anthropic does.
+var answerAnthropic = reply(http.StatusOK, `{"id":"msg_1","type":"message","role":"assistant","model":"claude-x",
+	"content":[{"type":"text","text":"hello"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}`)
 
 // pieces are the chunks of a streamed answer.
 var pieces = []string{"one ", "two ", "three"}

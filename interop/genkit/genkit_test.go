@@ -23,8 +23,6 @@ import (
 	"github.com/portkey-go/portkey"
 )
 
-const clientKey = "sk-test"
-
 func init() {
 	// The plugins read these.
 	for _, name := range []string{"GENKIT_ENV", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"} {
