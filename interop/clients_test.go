@@ -44,6 +44,8 @@ var clients = []client{
 	azOpenAI(), cohereClient(),
 }
 
+var entraDialect = dialect{base: "/openai", answer: answerOpenAI, event: openAIDialect.event, end: openAIDialect.end, credential: "Authorization", bearer: true}
+
 func entraConfig() openai.ClientConfig {
 	cfg := openai.DefaultAzureConfig(clientKey, "https://res.openai.azure.com")
 	cfg.APIType = openai.APITypeAzureAD

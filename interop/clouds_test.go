@@ -1,10 +1,8 @@
 package interop
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -23,7 +21,6 @@ import (
 	anthropicoption "github.com/anthropics/anthropic-sdk-go/option"
 	anthropicvertex "github.com/anthropics/anthropic-sdk-go/vertex"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
@@ -125,25 +122,6 @@ func signatures(seen received) (got, want string, err error) {
 	err = v4.NewSigner().SignHTTP(context.Background(), credentials, req, hex.EncodeToString(hash[:]), "bedrock", bedrockRegion, at)
 	return got, req.Header.Get("Authorization"), err
 }
-
-// awsEvent returns an event of AWS's binary streams.
-func awsEvent(kind, payload string) string {
-	var b bytes.Buffer
-	err := eventstream.NewEncoder().Encode(&b, eventstream.Message{
-		Headers: eventstream.Headers{
-			{Name: ":message-type", Value: eventstream.StringValue("event")},
-			{Name: ":event-type", Value: eventstream.StringValue(kind)},
-			{Name: ":content-type", Value: eventstream.StringValue("application/json")},
-		},
-		Payload: []byte(payload),
-	})
-	if err != nil {
-		panic(err)
-	}
-	return b.String()
-}
-
-const awsStream = "application/vnd.amazon.eventstream"
 
 var converseDialect = dialect{
 	answer: reply(http.StatusOK, `{"output":{"message":{"role":"assistant","content":[{"text":"hello"}]}},"stopReason":"end_turn",
@@ -262,20 +240,6 @@ func TestSignatureIsInvalidIfTheGatewayEncodesThePromptOtherwise(t *testing.T) {
 	}
 }
 
-var bedrockClaudeDialect = dialect{
-	answer:     answerAnthropic,
-	streamType: awsStream,
-	begin:      claudeChunk(`{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-x","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}`),
-	event: func(text string) string {
-		return claudeChunk(fmt.Sprintf(`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":%q}}`, text))
-	},
-	end: claudeChunk(`{"type":"message_stop"}`),
-}
-
-func claudeChunk(event string) string {
-	return awsEvent("chunk", `{"bytes":"`+base64.StdEncoding.EncodeToString([]byte(event))+`"}`)
-}
-
 func anthropicBedrock() client {
 	cl := anthropicSDK("anthropic-sdk-go, Bedrock", bedrockClaudeDialect, "",
 		func(_ context.Context, c *http.Client) []anthropicoption.RequestOption {
@@ -326,7 +290,9 @@ func azOpenAI() client {
 				} else if err != nil {
 					return err
 				}
-				each(*chunk.Choices[0].Delta.Content)
+				if text := chunk.Choices[0].Delta.Content; text != nil {
+					each(*text)
+				}
 			}
 		},
 		embed: func(ctx context.Context, c *http.Client) error {

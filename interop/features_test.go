@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 	"github.com/portkey-go/portkey"
 )
 
@@ -32,26 +34,66 @@ func sse(format string) func(string) string {
 	return func(text string) string { return fmt.Sprintf(format+"\n\n", text) }
 }
 
+// claudeStops is the event before the last one of Anthropic's streams.
+const claudeStops = `{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}`
+
 var (
 	openAIDialect = dialect{base: "/v1", answer: answerOpenAI,
 		event: sse(`data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m1","choices":[{"index":0,"delta":{"role":"assistant","content":%q},"finish_reason":null}]}`),
-		end:   "data: [DONE]\n\n", credential: "Authorization", bearer: true}
+		end: `data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}` +
+			"\n\ndata: [DONE]\n\n", credential: "Authorization", bearer: true}
 	azureDialect = dialect{base: "/openai", answer: answerOpenAI, event: openAIDialect.event, end: openAIDialect.end, credential: "Api-Key"}
-	entraDialect = dialect{base: "/openai", answer: answerOpenAI, event: openAIDialect.event, end: openAIDialect.end, credential: "Authorization", bearer: true}
 
 	anthropicDialect = dialect{base: "/v1", answer: answerAnthropic,
 		begin: "event: message_start\n" + `data: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-x","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}` + "\n\n" +
 			"event: content_block_start\n" + `data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}` + "\n\n",
 		event: sse("event: content_block_delta\n" + `data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":%q}}`),
-		end:   "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n", credential: "X-Api-Key"}
+		end: "event: message_delta\ndata: " + claudeStops + "\n\n" +
+			"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n", credential: "X-Api-Key"}
 	geminiDialect = dialect{answer: reply(200, `{"candidates":[{"content":{"role":"model","parts":[{"text":"hello"}]},"finishReason":"STOP"}],
-		"embeddings":[{"values":[0.5]}]}`),
-		event: sse(`data: {"candidates":[{"content":{"role":"model","parts":[{"text":%q}]}}]}`), credential: "X-Goog-Api-Key"}
+		"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2,"totalTokenCount":3},"embeddings":[{"values":[0.5]}]}`),
+		event: sse(`data: {"candidates":[{"content":{"role":"model","parts":[{"text":%q}]}}]}`),
+		end:   `data: {"candidates":[{"finishReason":"STOP"}]}` + "\n\n", credential: "X-Goog-Api-Key"}
 	responsesDialect = dialect{base: "/v1", answer: reply(200, `{"id":"r1","object":"response","created_at":1,"model":"m1","status":"completed",
 		"output":[{"type":"message","id":"m","role":"assistant","status":"completed","content":[{"type":"output_text","text":"hello","annotations":[]}]}]}`),
 		event:      sse("event: response.output_text.delta\n" + `data: {"type":"response.output_text.delta","item_id":"m","output_index":0,"content_index":0,"sequence_number":1,"delta":%q}`),
+		end:        "event: response.completed\n" + `data: {"type":"response.completed","sequence_number":2,"response":{"id":"r1","object":"response","created_at":1,"model":"m1","status":"completed","output":[]}}` + "\n\n",
 		credential: "Authorization", bearer: true}
 )
+
+// awsEvent returns an event of AWS's binary streams.
+func awsEvent(kind, payload string) string {
+	var b bytes.Buffer
+	err := eventstream.NewEncoder().Encode(&b, eventstream.Message{
+		Headers: eventstream.Headers{
+			{Name: ":message-type", Value: eventstream.StringValue("event")},
+			{Name: ":event-type", Value: eventstream.StringValue(kind)},
+			{Name: ":content-type", Value: eventstream.StringValue("application/json")},
+		},
+		Payload: []byte(payload),
+	})
+	if err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+const awsStream = "application/vnd.amazon.eventstream"
+
+var bedrockClaudeDialect = dialect{
+	answer:     answerAnthropic,
+	streamType: awsStream,
+	begin:      claudeChunk(`{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-x","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}`),
+	event: func(text string) string {
+		return claudeChunk(fmt.Sprintf(`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":%q}}`, text))
+	},
+	end:        claudeChunk(claudeStops) + claudeChunk(`{"type":"message_stop"}`),
+	credential: "Authorization", bearer: true,
+}
+
+func claudeChunk(event string) string {
+	return awsEvent("chunk", `{"bytes":"`+base64.StdEncoding.EncodeToString([]byte(event))+`"}`)
+}
 
 // A client is one of other people's, unmodified: an http.Client is all that it is
 // given. Its provider's base URL is its own default.

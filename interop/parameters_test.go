@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -498,5 +499,32 @@ func TestHostedParametersStayAtTheGateway(t *testing.T) {
 				t.Errorf("%s %s: header %s has a secret of Portkey's upstream", r.Method, r.Path, key)
 			}
 		}
+	}
+}
+
+// checkJSON checks that two JSON texts say the same; the gateway writes bodies anew.
+func checkJSON(t *testing.T, what string, got []byte, want string) {
+	t.Helper()
+	var g, w any
+	if err := json.Unmarshal(got, &g); err != nil {
+		t.Errorf("%s: got %q, which is not JSON: %v", what, got, err)
+	}
+	if err := json.Unmarshal([]byte(want), &w); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(g, w) {
+		t.Errorf("%s: got %s, want %s", what, got, want)
+	}
+}
+
+// failing answers a request that carries key with a status and an OpenAI error,
+// and any other as OpenAI does.
+func failing(key string, status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer "+key {
+			reply(status, `{"error":{"message":"no luck","type":"server_error","param":null,"code":null}}`)(w, r)
+			return
+		}
+		answerOpenAI(w, r)
 	}
 }
