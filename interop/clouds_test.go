@@ -80,8 +80,7 @@ var withBedrockKey = aws.Config{
 	Retryer:                 signing.Retryer,
 }
 
-// checkSignature signs the request upstream anew, as AWS does, by the host that the
-// client asked for.
+// checkSignature checks the signature of a request upstream, as AWS does.
 func checkSignature(t *testing.T, seen received) {
 	t.Helper()
 	got, want, err := signatures(seen)
@@ -91,6 +90,8 @@ func checkSignature(t *testing.T, seen received) {
 	check(t, "signature", got, want)
 }
 
+// signatures returns the signature of a request upstream, and the one that the SDK's
+// signer computes for it at the host that the client asked for.
 func signatures(seen received) (got, want string, err error) {
 	got = seen.Header.Get("Authorization")
 	_, signed, ok := strings.Cut(got, "SignedHeaders=")
@@ -381,9 +382,8 @@ func cohereClient() client {
 		}}
 }
 
-// cohere-go takes the empty line that ends an event for an event of its own, unless
-// the next one is already there. The gateway sends events one by one, and so do
-// providers.
+// cohere-go parses the empty line that ends an event as an event, unless the next
+// event has already arrived.
 func TestCohereCannotReadAnEventThatArrivesAlone(t *testing.T) {
 	t.Parallel()
 	test := func(name string, connect func(*testing.T, *upstream) []cohereoption.RequestOption) {

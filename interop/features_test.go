@@ -101,7 +101,7 @@ type client struct {
 	name  string
 	speak dialect
 	chat  func(context.Context, *http.Client) (string, error)
-	// stream calls each with each piece of text; nil: the client has no streams that work.
+	// stream calls each with each piece of text; nil if the client cannot read a stream.
 	stream func(ctx context.Context, c *http.Client, each func(string)) error
 	embed  func(context.Context, *http.Client) error
 	// transcribe sends a file, and returns the text that is said to be in it.
@@ -112,7 +112,7 @@ type client struct {
 	quiet bool
 	// sendsNone says that the client sends no credential: Headers.Authorization has it.
 	sendsNone bool
-	// upstream is the base URL that the client asks for, if the table does not know it.
+	// upstream is the line of Upstreams that the client needs, if any.
 	upstream portkey.Upstream
 	// verify checks the credential upstream, if it is more than a key in a header.
 	verify func(*testing.T, received)

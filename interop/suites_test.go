@@ -14,27 +14,32 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
 
 var full = flag.Bool("full", false, "run all of other people's test suites, which takes minutes")
 
-// A suite is the test suite of another module. It runs in a copy of the module in
-// which a file of its own, suites/via_gateway.go.txt, is added, and one expression
-// is replaced: the one by which the module's clients call their http.Client, so that
-// each client of each test is wrapped and no test is changed. A workspace has the
-// copy import this library.
+// A suite is the test suite of another module. It runs in a copy of the module, in a
+// workspace with this library. The copy has one file more, suites/via_gateway.go.txt,
+// and one expression in it is replaced: the one by which the module's clients call
+// their http.Client. So the client of each test is wrapped, and no test is changed.
 type suite struct {
 	name, module, provider string
-	file                   string // where the expression is
-	call, wrapped          string // a regexp and its replacement
-	add                    map[string]string
-	sample                 bool // runs without -full
-	passes                 int
-	fails                  map[string]string // the tests that cannot pass, by package and name, and why
+	file                   string            // the file with the expression
+	call, wrapped          string            // a regexp for the expression, and its replacement
+	add                    map[string]string // the files to add: their content, or for suites/via_gateway.go.txt its package
+	sample                 bool              // runs without -full
+	passes                 int               // at least as many tests pass, subtests included
+	// fails are the tests that cannot pass, by package and name, with the reason.
+	// refused are those that cannot pass if the client is rerouted.
+	fails, refused map[string]string
 }
+
+const (
+	userinfo    = "the base URL has a user and a password, which the Transport does not route"
+	dotSegments = "the path has an escaped dot segment, which the Transport does not route"
+)
 
 var suites = []suite{
 	{
@@ -68,16 +73,35 @@ func init() {
 		name: "openai-go", module: "github.com/openai/openai-go/v3", provider: "openai",
 		file: "internal/requestconfig/requestconfig.go", call: `next: transport\}`, wrapped: `next: throughGateway(transport)}`,
 		add: map[string]string{"internal/requestconfig/via_gateway.go": "requestconfig"},
+		// The SDK's own transports for X.509 are not wrapped: it takes no others.
+		passes: 4470,
+		fails: map[string]string{
+			"/internal/integrationtest.TestClientPreservesLegacyTransportCancellation": "its transport ignores contexts and wants CancelRequest, which net/http has deprecated",
+		},
+		refused: map[string]string{
+			".TestAPIErrorFormatVerbs":                                                        userinfo,
+			".TestAPIErrorImplicitDiagnostics":                                                userinfo,
+			".TestAPIErrorPanicDiagnostics":                                                   userinfo,
+			".TestWithDebugLogEmitsOnlyRedactedMetadata":                                      userinfo,
+			".TestPathParamsAreEscaped/path_traversal_stays_inside_vector_store_id_segment":   dotSegments,
+			".TestPathParamsAreEscaped/bare_dot_segments_stay_inside_vector_store_id_segment": dotSegments,
+			".TestPathParamsAreEscaped/admin_path_traversal_stays_inside_project_id_segment":  dotSegments,
+		},
 	},
 	{
 		name: "anthropic-sdk-go", module: "github.com/anthropics/anthropic-sdk-go", provider: "anthropic",
 		file: "internal/requestconfig/requestconfig.go", call: `handler := cfg\.HTTPClient\.Do`, wrapped: `handler := wrap(cfg.HTTPClient).Do`,
-		add: map[string]string{"internal/requestconfig/via_gateway.go": "requestconfig"},
+		add:    map[string]string{"internal/requestconfig/via_gateway.go": "requestconfig"},
+		passes: 3707,
+		refused: map[string]string{
+			".TestOpenTelemetryRequestSpanHasTheMethodTheRouteAndTheURL": userinfo,
+			".TestOpenTelemetryURLIsNotThatOfARedirect":                  "it is redirected from the gateway to another provider, which the Transport refuses",
+		},
 	},
 }
 
-func TestSuitesOfOthers(t *testing.T) {
-	// The tests of an API's endpoints only want an answer.
+func TestOtherPeoplesSuitesPass(t *testing.T) {
+	// It answers the tests of an SDK's endpoints, which only check that there is no error.
 	api := httptest.NewServer(reply(http.StatusOK, "{}"))
 	t.Cleanup(api.Close)
 	for _, s := range suites {
@@ -89,13 +113,20 @@ func TestSuitesOfOthers(t *testing.T) {
 			t.Run(s.name+"/"+way, func(t *testing.T) {
 				passed, failed := s.run(t, dir, "SUITE="+way, "TEST_API_BASE_URL="+api.URL)
 				t.Logf("%d tests pass, %d fail", passed, len(failed))
-				check(t, "tests that pass", passed, s.passes)
+				if passed < s.passes {
+					t.Errorf("%d tests pass, want at least %d", passed, s.passes)
+				}
+				fails := make(map[string]string)
+				maps.Copy(fails, s.fails)
+				if way == "rerouted" {
+					maps.Copy(fails, s.refused)
+				}
 				for name, output := range failed {
-					if s.fails[name] == "" {
+					if fails[name] == "" {
 						t.Errorf("%s failed:\n%s", name, output)
 					}
 				}
-				for name := range s.fails {
+				for name := range fails {
 					if _, ok := failed[name]; !ok {
 						t.Errorf("%s does not fail", name)
 					}
@@ -187,14 +218,14 @@ func (s *suite) run(t *testing.T, dir string, env ...string) (passed int, failed
 		}
 	}
 	// A package fails with its tests, and a test with its subtests.
-	for _, name := range slices.Collect(maps.Keys(failed)) {
+	maps.DeleteFunc(failed, func(name, _ string) bool {
 		for other := range failed {
-			if name != other && (strings.HasPrefix(other, name+"/") || strings.HasSuffix(name, ".") && strings.HasPrefix(other, name)) {
-				delete(failed, name)
-				break
+			if strings.HasPrefix(other, name+"/") || strings.HasSuffix(name, ".") && strings.HasPrefix(other, name) && other != name {
+				return true
 			}
 		}
-	}
+		return false
+	})
 	if passed == 0 {
 		t.Fatalf("no test passed:\n%s", stderr.String())
 	}
