@@ -12,6 +12,9 @@ import (
 
 func TestMain(m *testing.M) { realgateway.Main(m) }
 
+// clientKey is the provider's key that the clients are made with.
+const clientKey = "sk-test"
+
 // bounded returns a context that ends before go test's own timeout does.
 func bounded(t *testing.T) context.Context {
 	t.Helper()

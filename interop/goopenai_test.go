@@ -18,9 +18,6 @@ import (
 	openai "github.com/sashabaranov/go-openai"
 )
 
-// clientKey is the provider's key that the clients are made with.
-const clientKey = "sk-test"
-
 // rerouted returns a client of OpenAI that was wrapped: its requests are for
 // https://api.openai.com/v1.
 func rerouted(t *testing.T, h portkey.Headers) *openai.Client {
@@ -93,14 +90,7 @@ func chatError(t *testing.T, ctx context.Context, client *openai.Client, model s
 	return apiErr
 }
 
-func contains(t *testing.T, what, got, want string) {
-	t.Helper()
-	if !strings.Contains(got, want) {
-		t.Errorf("%s: got %q, want %q in it", what, got, want)
-	}
-}
-
-// answered is what the gateway says of a call that provider answered at once, with status 200.
+// answered is what the gateway says of a call that provider answered at once.
 func answered(provider, trace string) portkey.ResponseInfo {
 	return portkey.ResponseInfo{TraceID: trace, Provider: provider, LastUsedOption: "config", CacheStatus: portkey.CacheDisabled, StatusCode: http.StatusOK}
 }

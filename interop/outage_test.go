@@ -87,7 +87,7 @@ func (p *outageProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	io.WriteString(w, d.begin)
 	for _, piece := range []string{id, " and", " end"} {
-		fmt.Fprintf(w, d.event+"\n\n", piece)
+		io.WriteString(w, d.event(piece))
 		w.(http.Flusher).Flush()
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -110,7 +110,7 @@ var goOpenAIChatSDK = sdk{"go-openai, no stream", func(ctx context.Context, c *h
 var outageSDKs = []sdk{
 	goOpenAISDK,
 	openAIGoSDK,
-	anthropicSDK,
+	anthropicStreams,
 	goOpenAIChatSDK,
 	{"openai-go, no stream", func(ctx context.Context, c *http.Client, model, prompt string) (string, error) {
 		client := responsesClient(c)
@@ -122,7 +122,7 @@ var outageSDKs = []sdk{
 		return resp.Choices[0].Message.Content, nil
 	}},
 	{"anthropic-sdk-go, no stream", func(ctx context.Context, c *http.Client, model, prompt string) (string, error) {
-		client := anthropicClient(c)
+		client := newAnthropic(c)
 		resp, err := client.Messages.New(ctx, anthropic.MessageNewParams{Model: anthropic.Model(model), MaxTokens: 16,
 			Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock(prompt))}})
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -18,10 +19,6 @@ import (
 
 // The tests in this file see each parameter act: on what reaches the provider, or
 // on what comes back. That it is on the wire is for the library's own tests.
-
-// answerAnthropic answers as Anthropic does.
-var answerAnthropic = reply(http.StatusOK, `{"id":"msg_1","type":"message","role":"assistant","model":"claude-x",
-	"content":[{"type":"text","text":"hello"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}`)
 
 // notCalled makes a chat completion without a custom host, and returns the URL
 // that the gateway would have called (see loopback.cjs).
@@ -503,5 +500,32 @@ func TestHostedParametersStayAtTheGateway(t *testing.T) {
 				t.Errorf("%s %s: header %s has a secret of Portkey's upstream", r.Method, r.Path, key)
 			}
 		}
+	}
+}
+
+// checkJSON checks that two JSON texts say the same; the gateway writes bodies anew.
+func checkJSON(t *testing.T, what string, got []byte, want string) {
+	t.Helper()
+	var g, w any
+	if err := json.Unmarshal(got, &g); err != nil {
+		t.Errorf("%s: got %q, which is not JSON: %v", what, got, err)
+	}
+	if err := json.Unmarshal([]byte(want), &w); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(g, w) {
+		t.Errorf("%s: got %s, want %s", what, got, want)
+	}
+}
+
+// failing answers a request that carries key with a status and an OpenAI error,
+// and any other as OpenAI does.
+func failing(key string, status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer "+key {
+			reply(status, `{"error":{"message":"no luck","type":"server_error","param":null,"code":null}}`)(w, r)
+			return
+		}
+		answerOpenAI(w, r)
 	}
 }

@@ -52,7 +52,7 @@ func TestRedirectedClientsTakeNothingAlong(t *testing.T) {
 			return err
 		},
 		"anthropic-sdk-go, models": func(ctx context.Context, c *http.Client) error {
-			cl := anthropicClient(c)
+			cl := anthropic.NewClient(withAnthropicKey(ctx, c)...)
 			_, err := cl.Models.List(ctx, anthropic.ModelListParams{})
 			return err
 		},

@@ -40,17 +40,17 @@ func ignoreEOF(err error) error {
 }
 
 func newGoOpenAI(c *http.Client) *openai.Client {
-	cfg := openai.DefaultConfig("sk-unused")
+	cfg := openai.DefaultConfig(clientKey)
 	cfg.HTTPClient = c
 	return openai.NewClientWithConfig(cfg)
 }
 
 func newOpenAIGo(c *http.Client) openaigo.Client {
-	return openaigo.NewClient(openaioption.WithHTTPClient(c), openaioption.WithAPIKey("sk-unused"), openaioption.WithMaxRetries(0))
+	return openaigo.NewClient(openaioption.WithHTTPClient(c), openaioption.WithAPIKey(clientKey), openaioption.WithMaxRetries(0))
 }
 
 func newAnthropic(c *http.Client) anthropic.Client {
-	return anthropic.NewClient(anthropicoption.WithHTTPClient(c), anthropicoption.WithAPIKey("sk-unused"), anthropicoption.WithMaxRetries(0))
+	return anthropic.NewClient(anthropicoption.WithHTTPClient(c), anthropicoption.WithAPIKey(clientKey), anthropicoption.WithMaxRetries(0))
 }
 
 var (

@@ -48,12 +48,10 @@ func withCRLF(a answer) answer {
 
 var (
 	openAIChat      = openAIAnswer("")
-	anthropicAnswer = answer{
-		anthropicDialect.begin + fmt.Sprintf(anthropicDialect.event, "Two") + "\n\n" + fmt.Sprintf(anthropicDialect.event, "pages") + "\n\n",
-		"event: message_delta\n" + `data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}` + "\n\n" + anthropicDialect.end}
-	geminiAnswer = withCRLF(answer{fmt.Sprintf(geminiDialect.event, "Two") + "\n\n" + fmt.Sprintf(geminiDialect.event, "pages") + "\n\n",
+	anthropicAnswer = answer{anthropicDialect.begin + anthropicDialect.event("Two") + anthropicDialect.event("pages"), anthropicDialect.end}
+	geminiAnswer    = withCRLF(answer{geminiDialect.event("Two") + geminiDialect.event("pages"),
 		`data: {"candidates":[{"content":{"role":"model","parts":[{"text":""}]},"finishReason":"STOP"}]}` + "\n\n"})
-	responsesAnswer = answer{fmt.Sprintf(responsesDialect.event, "Two") + "\n\n" + fmt.Sprintf(responsesDialect.event, "pages") + "\n\n",
+	responsesAnswer = answer{responsesDialect.event("Two") + responsesDialect.event("pages"),
 		"event: response.completed\n" + `data: {"type":"response.completed","sequence_number":9,"response":{"id":"r1","object":"response","status":"completed","output":[]}}` + "\n\n"}
 )
 
@@ -125,8 +123,8 @@ var (
 		}
 		return text, stream.Err()
 	}}
-	anthropicSDK = sdk{"anthropic-sdk-go", func(ctx context.Context, c *http.Client, model, prompt string) (string, error) {
-		client := anthropicClient(c)
+	anthropicStreams = sdk{"anthropic-sdk-go", func(ctx context.Context, c *http.Client, model, prompt string) (string, error) {
+		client := newAnthropic(c)
 		stream := client.Messages.NewStreaming(ctx, anthropic.MessageNewParams{Model: anthropic.Model(model), MaxTokens: 16,
 			Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock(prompt))}})
 		defer stream.Close()
@@ -187,9 +185,9 @@ func streamCases() []streamCase {
 		`data: {"id":"c1","object":"text_completion","choices":[{"index":0,"text":"pages","finish_reason":null}]}` + "\n\n",
 		`data: {"id":"c1","object":"text_completion","choices":[{"index":0,"text":"","finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n"}
 	cases = append(cases,
-		streamCase{anthropicSDK, "anthropic", "claude-x", anthropicAnswer},
-		streamCase{anthropicSDK, "azure-ai", "claude-x", anthropicAnswer},
-		streamCase{anthropicSDK, "vertex-ai", "anthropic.claude-x", anthropicAnswer},
+		streamCase{anthropicStreams, "anthropic", "claude-x", anthropicAnswer},
+		streamCase{anthropicStreams, "azure-ai", "claude-x", anthropicAnswer},
+		streamCase{anthropicStreams, "vertex-ai", "anthropic.claude-x", anthropicAnswer},
 		streamCase{completionsSDK, "openai", "m1", completions},
 		streamCase{responsesSDK, "openai", "m1", responsesAnswer},
 		streamCase{responsesSDK, "azure-openai", "m1", responsesAnswer})
@@ -366,8 +364,8 @@ func TestStreamIdleTimeout(t *testing.T) {
 		{streamCase{openAIGoSDK, "openai", "m1", openAIChat}, ": keep-alive\n\n"},
 		{streamCase{responsesSDK, "openai", "m1", responsesAnswer}, "event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":3}\n\n"},
 		{streamCase{goOpenAISDK, "google", "m1", geminiAnswer}, ""},
-		{streamCase{anthropicSDK, "anthropic", "claude-x", anthropicAnswer}, ""},
-		{streamCase{anthropicSDK, "anthropic", "claude-x", anthropicAnswer}, "event: ping\ndata: {\"type\": \"ping\"}\n\n"},
+		{streamCase{anthropicStreams, "anthropic", "claude-x", anthropicAnswer}, ""},
+		{streamCase{anthropicStreams, "anthropic", "claude-x", anthropicAnswer}, "event: ping\ndata: {\"type\": \"ping\"}\n\n"},
 		{streamCase{goOpenAISDK, "anthropic", "claude-x", anthropicAnswer}, "event: ping\ndata: {\"type\": \"ping\"}\n\n"},
 	} {
 		t.Run(fmt.Sprintf("%s/%s/%.12s", c.slug, c.sdk.name, c.alive), func(t *testing.T) {
