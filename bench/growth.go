@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,7 +92,31 @@ func measureGrowth(rounds int, block time.Duration) []goal {
 	rounds = (rounds + 1) / 2 // growth shows in fewer rounds
 	goals := measureCurves(rounds, block)
 	measureGoroutines((rounds+4)/5, block)
+	measureRows(block)
 	return goals
+}
+
+// measureRows prints the cost of finding a base URL among the rows of a made-up table of
+// providers. Its benchmark is in the package of the table, which exports none.
+func measureRows(block time.Duration) {
+	cmd := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkRows$", "-benchtime", (10 * block).String(), "./internal/providers")
+	cmd.Dir = ".." // the benchmark program runs in its own directory
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		fmt.Printf("the rows of the table of providers were not measured: %v\n%s", err, out)
+		return
+	}
+	var rows []string
+	for line := range strings.Lines(string(out)) {
+		// BenchmarkRows/host/50_rows-2  1000000  134 ns/op  0 B/op  0 allocs/op
+		fields := strings.Fields(line)
+		if name, ok := strings.CutPrefix(line, "BenchmarkRows/"); ok && len(fields) >= 8 {
+			name, _, _ = strings.Cut(strings.ReplaceAll(name, "_", " "), "-")
+			rows = append(rows, row(name, fields[2], fields[6], fields[4]))
+		}
+	}
+	slices.Sort(rows)
+	printTable("Rows of the table of providers", []string{"URL, rows", "ns/op", "allocs/op", "B/op"}, rows...)
 }
 
 func measureCurves(rounds int, block time.Duration) (goals []goal) {
