@@ -161,6 +161,8 @@ func (b *headerBuilder) copyRequestHeader(h http.Header, levels []*headerSet) er
 			continue
 		}
 		switch {
+		case b.ignoreRequestHeaders && canonical == "Upgrade" && !strings.EqualFold(strings.Join(values, ","), "websocket"):
+			continue // h2c would be a tunnel for requests that no Transport sees
 		case b.isRedirect && canonical == "Referer":
 			continue // net/http's: the previous URL, whose query may contain an API key
 		case canonical == "Connection":

@@ -438,3 +438,47 @@ func TestFailOpenWithATransportAsTheBaseIsAnError(t *testing.T) {
 		t.Errorf("got %v, want an error that names FailOpen", err)
 	}
 }
+
+// A provider that was called directly cannot send the client back to the gateway with its
+// keys.
+func TestRedirectOfACallThatFailedOpenCarriesNoSecret(t *testing.T) {
+	t.Parallel()
+	provider, base := providerBase(t)
+	var gw *httptest.Server
+	received := make(chan http.Header, 1)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gatewayURL := "http://" + l.Addr().String()
+	l.Close()
+	provider.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l, err := net.Listen("tcp", strings.TrimPrefix(gatewayURL, "http://")) // the gateway is back
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		gw = httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { received <- r.Header }))
+		gw.Listener.Close()
+		gw.Listener = l
+		gw.Start()
+		http.Redirect(w, r, gatewayURL+"/v1/admin", http.StatusTemporaryRedirect)
+	})
+	tr := newTransport(t, base, portkey.Options{BaseURL: gatewayURL, Headers: portkey.Headers{APIKey: secret}, FailOpen: alwaysFailOpen})
+	req := newRequest(t, t.Context(), "DELETE", "https://api.openai.com/v1/files/f1", "")
+	req.Header.Set("Authorization", "Bearer "+secret)
+	resp, err := (&http.Client{Transport: tr}).Do(req)
+	if err == nil {
+		resp.Body.Close()
+	}
+	if gw != nil {
+		defer gw.Close()
+	}
+	select {
+	case header := <-received:
+		if text := fmt.Sprint(header); strings.Contains(text, secret) {
+			t.Errorf("the gateway got %s, want no secret", text)
+		}
+	default:
+	}
+}

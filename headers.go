@@ -151,7 +151,8 @@ type Headers struct {
 // an exporter of OpenTelemetry. It returns a [*HeaderError] if a value cannot be sent.
 //
 // It reads no environment and makes no trace ID. The result is not redacted when it is
-// printed.
+// printed. A client that follows redirects takes the headers along to other hosts: give it
+// a CheckRedirect that returns http.ErrUseLastResponse.
 func (h Headers) HTTPHeader() (http.Header, error) {
 	set, err := newHeaderSet(&h)
 	if err != nil {

@@ -1042,6 +1042,11 @@ func TestEndpointThatIgnoresTheCustomHostIsRefused(t *testing.T) {
 		{"https://api.openai.com/v1/realtime?model=m", custom},
 		{"http://gw.example/v1/realtime", custom},
 		{"http://gw.example/v1/realtime", portkey.Headers{Config: portkey.ConfigObject{Provider: "openai", APIKey: "k", CustomHost: host}}},
+		{"http://gw.example/v1/files", portkey.Headers{Config: portkey.ConfigObject{Provider: "fireworks-ai", APIKey: "k", CustomHost: host}}},
+		{"http://gw.example/v1/files", portkey.Headers{CustomHost: host, Config: portkey.ConfigObject{Provider: "fireworks-ai", APIKey: "k"}}},
+		{"http://gw.example/v1/files/f1", portkey.Headers{Config: portkey.ConfigJSON(
+			`{"strategy":{"mode":"single"},"targets":[{"provider":"bedrock","custom\u005fhost":"` + host + `"}]}`)}},
+		{"http://gw.example/v1/batches/b/output", portkey.Headers{Config: portkey.ConfigJSON(`{"provider":"openai","api_key":"k","customHost":"` + host + `"}`)}},
 		{"https://eu.api.openai.com/v1/realtime", portkey.Headers{}},
 		{"https://eu.api.openai.com/v1/batches/b1/output", portkey.Headers{}},
 		{"https://api.cohere.com/batches/b1/output", portkey.Headers{}},
@@ -1058,7 +1063,8 @@ func TestEndpointThatIgnoresTheCustomHostIsRefused(t *testing.T) {
 	}
 	base := new(recorder)
 	tr := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example"})
-	for _, url := range []string{"https://api.openai.com/v1/realtime", "https://api.openai.com/v1/batches/b1/output", "https://eu.api.openai.com/v1/batches/b1"} {
+	for _, url := range []string{"https://api.openai.com/v1/realtime", "https://api.openai.com/v1/batches/b1/output", "https://eu.api.openai.com/v1/batches/b1",
+		"https://eu.api.openai.com/v1/files"} {
 		if _, err := tr.RoundTrip(newRequest(t, t.Context(), "GET", url, "")); err != nil {
 			t.Errorf("%s: %v", url, err)
 		}

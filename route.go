@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/portkey-go/portkey/internal/configcheck"
 	"github.com/portkey-go/portkey/internal/providers"
 )
 
@@ -154,7 +155,7 @@ func (t *Transport) explain(req *http.Request) string {
 			"(in a ReverseProxy, use Rewrite with ProxyRequest.SetURL)"
 	}
 	if t.gateway.resembles(req) {
-		return "its scheme or the spelling of its host is not that of the gateway's base URL"
+		return "its scheme, the spelling of its host or the start of its path is not that of the gateway's base URL"
 	}
 	return t.providers.Explain(req.URL)
 }
@@ -183,7 +184,7 @@ func (t *Transport) redirectHistory(req *http.Request) history {
 		if hop = hop.Response.Request; hop == nil || hop.URL == nil {
 			return history{}
 		}
-		atGateway := t.gateway.receives(hop) || t.isProviders(hop) && !t.excludes(hop)
+		atGateway := !failedOpen(hop) && (t.gateway.receives(hop) || t.isProviders(hop) && !t.excludes(hop))
 		all = all && atGateway
 		any = any || atGateway || anyKey(hop.Header, isPortkey)
 	}
@@ -351,9 +352,11 @@ func (g *gateway) isHosted() bool {
 	return g.sameOrigin(hosted)
 }
 
-// receives reports whether req goes to the origin of g, by its URL and its Host.
+// receives reports whether req goes to the origin of g, by its URL and its Host. For an HTTP
+// proxy, net/http would append a path without a slash to the host.
 func (g *gateway) receives(req *http.Request) bool {
-	return g.sameOrigin(req.URL) && (req.Host == "" || g.sameHost(req.Host))
+	path := req.URL.EscapedPath()
+	return g.sameOrigin(req.URL) && (path == "" || path[0] == '/') && (req.Host == "" || g.sameHost(req.Host))
 }
 
 // resembles reports whether req may reach the host of g by another scheme or spelling
@@ -406,10 +409,16 @@ func (b *headerBuilder) misleadsGateway(u *url.URL) bool {
 
 const fileIDChars = "/-_.:0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-// hasIgnoredCustomHost reports whether there is a custom host that the gateway ignores.
+// hasIgnoredCustomHost reports whether there is a custom host, in a header or in the
+// config, that the gateway ignores.
 func (b *headerBuilder) hasIgnoredCustomHost(endpoint string) bool {
-	hasCustomHost := b.has(keyCustomHost) || strings.Contains(b.get(keyConfig), `"custom_host"`)
-	return hasCustomHost && providers.IgnoresCustomHost(b.get(keyProvider), endpoint)
+	if !providers.IgnoresCustomHost("", endpoint) { // usually true
+		return false
+	}
+	named, hasCustomHost := configcheck.Providers(b.get(keyConfig))
+	named = append(named, b.get(keyProvider))
+	return (hasCustomHost || b.has(keyCustomHost)) &&
+		slices.ContainsFunc(named, func(provider string) bool { return providers.IgnoresCustomHost(provider, endpoint) })
 }
 
 // A RouteError reports a request that was not sent: it is neither for the gateway nor

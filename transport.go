@@ -145,8 +145,8 @@ type Options struct {
 
 	// IgnoreRequestHeaders ignores x-portkey-* headers of the request: for a reverse
 	// proxy, whose requests come from outside. It also ignores baggage and traceparent,
-	// which the gateway reads as metadata and trace, trailers, and each header that Options
-	// or the context sets. Headers.Authorization in Options then replaces the credential of
+	// which the gateway reads as metadata and trace, trailers, an Upgrade other than to a
+	// WebSocket, and each header that Options or the context sets. Headers.Authorization in Options then replaces the credential of
 	// the request, and redirects of the gateway are refused.
 	IgnoreRequestHeaders bool
 

@@ -1223,3 +1223,37 @@ func TestRotatedKeyIsUsedByEveryLaterCall(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// For an HTTP proxy, net/http writes such a path behind the host: a host of its own.
+func TestPathWithoutASlashIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{"gw.example", "api.openai.com"} {
+		for _, path := range []string{"@evil.example/v1/chat/completions", "v1/chat/completions", ".evil.example"} {
+			t.Run(host+"/"+path, func(t *testing.T) {
+				tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1", PassUnknownHosts: true})
+				req := newRequest(t, t.Context(), "POST", "http://"+host, "{}")
+				req.URL.Path = path
+				if _, err := tr.RoundTrip(req); !errors.As(err, new(*portkey.RouteError)) {
+					t.Errorf("got %v, want a RouteError", err)
+				}
+			})
+		}
+	}
+}
+
+func TestOutsiderUpgradesToWebSocketsOnly(t *testing.T) {
+	t.Parallel()
+	for upgrade, want := range map[string]string{"websocket": "websocket", "WebSocket": "WebSocket", "h2c": "", "websocket, h2c": ""} {
+		t.Run(upgrade, func(t *testing.T) {
+			base := new(recorder)
+			req := newRequest(t, t.Context(), "GET", openAIChat, "")
+			req.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {upgrade}}
+			if _, err := newTransport(t, base, portkey.Options{BaseURL: "http://gw.example", IgnoreRequestHeaders: true}).RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+			if got := base.last(t).Header.Get("Upgrade"); got != want {
+				t.Errorf("got Upgrade %q, want %q", got, want)
+			}
+		})
+	}
+}

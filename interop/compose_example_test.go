@@ -215,7 +215,10 @@ func Example_webSocketHeaders() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, gw.URL+"/v1/realtime?model=m1", &websocket.DialOptions{HTTPHeader: header})
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // with the headers, at the gateway
+	conn, _, err := websocket.Dial(ctx, gw.URL+"/v1/realtime?model=m1", &websocket.DialOptions{
+		HTTPHeader: header, HTTPClient: &http.Client{CheckRedirect: stay},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -280,7 +280,8 @@ func (x *exchange) callUpstream(ctx context.Context, c *call) (*http.Response, e
 	if x.endpoint == nil {
 		path = strings.TrimPrefix(path, "/proxy")
 	}
-	if path == "" || x.endpoint != nil && !x.endpoint.supportedBy(c.provider) {
+	// A path that does not begin with a slash could name another host.
+	if !strings.HasPrefix(path, "/") || x.endpoint != nil && !x.endpoint.supportedBy(c.provider) {
 		path = "/"
 	}
 	url := x.gateway.upstream.URL + path

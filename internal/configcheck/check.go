@@ -4,6 +4,7 @@
 package configcheck
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -53,6 +54,26 @@ func (c *checker) check(config map[string]any) []Fault {
 // gateway then uses no credential of the request.
 func NamesProvider(config map[string]any) bool {
 	return namesCredential(config) || truthy(config["provider"]) || config["targets"] != nil
+}
+
+// Providers returns the providers that a config names, in targets as well, and whether it
+// has a custom host. It returns none if config is not a JSON object.
+func Providers(config string) (names []string, hasCustomHost bool) {
+	var object map[string]any
+	if json.Unmarshal([]byte(config), &object) != nil {
+		return nil, false
+	}
+	targets := []any{object}
+	for len(targets) > 0 {
+		target, _ := targets[0].(map[string]any)
+		if name, ok := target["provider"].(string); ok {
+			names = append(names, name)
+		}
+		hasCustomHost = hasCustomHost || target["custom_host"] != nil || target["customHost"] != nil
+		nested, _ := target["targets"].([]any)
+		targets = append(targets[1:], nested...)
+	}
+	return names, hasCustomHost
 }
 
 // CheckCustomHost returns an error unless the gateway accepts host as the base

@@ -513,8 +513,8 @@ func (e *entry) imply(path string, implied Implied) (endpoint string, _ Implied,
 
 // IgnoresCustomHost reports whether the gateway ignores the custom host for an endpoint, an
 // escaped path: it calls the provider's default host for OpenAI's Realtime API, for the
-// output of a batch, and for files of some providers. See
-// TestGatewayIgnoresSomeCustomHosts in interop/.
+// output of a batch, and for files of some providers. An unknown provider may be one of
+// those. See TestGatewayIgnoresSomeCustomHosts in interop/.
 func IgnoresCustomHost(provider, endpoint string) bool {
 	path, err := url.PathUnescape(endpoint)
 	if err != nil {
@@ -522,7 +522,8 @@ func IgnoresCustomHost(provider, endpoint string) bool {
 	}
 	_, isBatch := strings.CutPrefix(path, "/batches/")
 	file, isFile := strings.CutPrefix(path, "/files")
-	hasOwnFiles := provider == "bedrock" || provider == "fireworks-ai" || provider == "vertex-ai"
+	_, isKnown := Find(provider)
+	hasOwnFiles := !isKnown || provider == "bedrock" || provider == "fireworks-ai" || provider == "vertex-ai"
 	return path == "/realtime" || isBatch && strings.HasSuffix(path, "/output") || hasOwnFiles && isFile && isBelow(file)
 }
 

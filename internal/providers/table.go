@@ -121,7 +121,7 @@ var rows = []row{
 	{url: "https://aiplatform.googleapis.com/v1beta1/publishers", provider: "google", suffix: "/v1beta1/publishers", base: customHost, special: google},
 
 	// Amazon Bedrock
-	// The gateway encodes JSON again. A prompt with U+2028, DEL or a backspace then invalidates an AWS signature, and AWS answers with an error.
+	// The gateway encodes JSON again. Some characters in a prompt then invalidate an AWS signature, and AWS answers with an error: see docs/clients.md.
 	{url: "https://bedrock-runtime.{aws-region}.amazonaws.com", provider: "bedrock", special: bedrock}, // Converse, InvokeModel, and below /openai/v1 the API that is compatible with OpenAI
 	{url: "https://bedrock-runtime-fips.{aws-region}.amazonaws.com", provider: "bedrock", base: customHost, special: bedrock},
 
