@@ -318,7 +318,7 @@ func (b *headerBuilder) addLevel(level *headerSet, higher []*headerSet) {
 	}
 	for i := range level.fields {
 		f := &level.fields[i]
-		if slices.ContainsFunc(higher, func(h *headerSet) bool { return h.overrides(f.key) }) {
+		if anyOverrides(higher, f) {
 			continue
 		}
 		b.portkeyHasCredential = b.portkeyHasCredential || f.portkeyHasCredential
@@ -330,6 +330,16 @@ func (b *headerBuilder) addLevel(level *headerSet, higher []*headerSet) {
 			b.setNonEmpty(f.key, f.value)
 		}
 	}
+}
+
+// anyOverrides reports whether any of the levels overrides f.
+func anyOverrides(levels []*headerSet, f *headerField) bool {
+	for _, level := range levels {
+		if level.overrides(f) {
+			return true
+		}
+	}
+	return false
 }
 
 // anyHas reports whether any of the levels has a field with the given key.
@@ -387,7 +397,7 @@ func (b *headerBuilder) addImplied(implied providers.Implied, context *headerSet
 func (b *headerBuilder) useSavedProvider(context *headerSet) {
 	b.portkeyHasCredential = true
 	for _, f := range b.defaults.fields {
-		if !isProviderCredential(f.key) || context.has(f.key) || b.request.has(f.key) {
+		if !f.isCredential || context.has(f.key) || b.request.has(f.key) {
 			continue
 		}
 		if i := credentialIndex(f.key); i >= 0 {

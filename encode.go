@@ -151,6 +151,10 @@ type headerField struct {
 	// portkeyHasCredential reports that this header makes Portkey use a credential
 	// of its own, and not the client's.
 	portkeyHasCredential bool
+
+	// isCredential reports that the header has a credential of a provider, or decides
+	// which one the gateway uses.
+	isCredential bool
 }
 
 // get returns the field with the given key.
@@ -275,7 +279,7 @@ func (s *headerSet) inherit(outer *headerSet) {
 	}
 	inner := *s
 	for _, f := range outer.fields {
-		if !inner.overrides(f.key) {
+		if !inner.overrides(&f) {
 			s.fields = append(s.fields, f)
 		}
 	}
@@ -293,14 +297,13 @@ func isProviderCredential(key string) bool {
 	return secretKeys[key]
 }
 
-// overrides reports whether a field of s takes the place of a lower level's field with the
-// given key: it has the same key, or decides which credential is used, while the lower one
-// is a credential that may be for another provider, or another tenant's.
-func (s *headerSet) overrides(key string) bool {
-	isCredential := isProviderCredential(key)
+// overrides reports whether a field of s takes the place of lower, a field of a lower
+// level: it has the same key, or decides which credential is used, while lower is a
+// credential that may be for another provider, or another tenant's.
+func (s *headerSet) overrides(lower *headerField) bool {
 	for i := range s.fields {
 		f := &s.fields[i]
-		if f.key == key || isCredential && (f.portkeyHasCredential || f.key == keyAuthorization) {
+		if f.key == lower.key || lower.isCredential && (f.portkeyHasCredential || f.key == keyAuthorization) {
 			return true
 		}
 	}
@@ -371,7 +374,7 @@ func roundUp(d, unit time.Duration) int64 {
 
 // newHeaderField checks and encodes a value.
 func newHeaderField(key, value string) (headerField, error) {
-	f := headerField{key: key, value: value, isPortkey: isPortkey(key)}
+	f := headerField{key: key, value: value, isPortkey: isPortkey(key), isCredential: isProviderCredential(key)}
 	var err error
 	if p := parametersByKey[key]; p != nil && p.encode != nil {
 		err = p.encode(&f)

@@ -355,8 +355,15 @@ func (g *gateway) isHosted() bool {
 // receives reports whether req goes to the origin of g, by its URL and its Host. For an HTTP
 // proxy, net/http would append a path without a slash to the host.
 func (g *gateway) receives(req *http.Request) bool {
-	path := req.URL.EscapedPath()
-	return g.sameOrigin(req.URL) && (path == "" || path[0] == '/') && (req.Host == "" || g.sameHost(req.Host))
+	return g.sameOrigin(req.URL) && hasRootedPath(req.URL) && (req.Host == "" || g.sameHost(req.Host))
+}
+
+func hasRootedPath(u *url.URL) bool {
+	path := u.Path
+	if u.RawPath != "" {
+		path = u.EscapedPath()
+	}
+	return path == "" || path[0] == '/'
 }
 
 // resembles reports whether req may reach the host of g by another scheme or spelling
@@ -397,14 +404,20 @@ func (g *gateway) endpointURL(u *url.URL, endpoint string) url.URL {
 //   - It takes the path of an Azure request for a host if it contains .openai.azure.com.
 //   - It takes the ID of a file at Bedrock, or all that follows, for the start of a host.
 func (b *headerBuilder) misleadsGateway(u *url.URL) bool {
-	path, provider := u.EscapedPath(), b.get(keyProvider)
+	path := u.EscapedPath()
+	if providers.HasDotSegment(u.Path) || providers.HasEscapedLetter(path) ||
+		strings.Contains(path, "/v1/proxy") || strings.Contains(path, ".openai.azure.com") {
+		return true
+	}
+	_, fileID, isFile := strings.Cut(path, "/files/")
+	if !isFile {
+		return false
+	}
+	provider := b.get(keyProvider)
 	_, isKnown := providers.Find(provider)
 	mayBeBedrock := provider == "bedrock" || !isKnown || b.has(keyConfig) || b.has(keyVirtualKey)
-	_, fileID, isFile := strings.Cut(path, "/files/")
 	isFileID := strings.Trim(fileID, fileIDChars) == "" && u.RawQuery == "" && !u.ForceQuery
-	return providers.HasDotSegment(u.Path) || providers.HasEscapedLetter(path) ||
-		strings.Contains(path, "/v1/proxy") || strings.Contains(path, ".openai.azure.com") ||
-		isFile && mayBeBedrock && (provider == "bedrock" || !isFileID)
+	return mayBeBedrock && (provider == "bedrock" || !isFileID)
 }
 
 const fileIDChars = "/-_.:0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

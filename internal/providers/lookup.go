@@ -516,15 +516,23 @@ func (e *entry) imply(path string, implied Implied) (endpoint string, _ Implied,
 // output of a batch, and for files of some providers. An unknown provider may be one of
 // those. See TestGatewayIgnoresSomeCustomHosts in interop/.
 func IgnoresCustomHost(provider, endpoint string) bool {
-	path, err := url.PathUnescape(endpoint)
-	if err != nil {
-		return true
+	path := endpoint
+	if strings.Contains(path, "%") {
+		var err error
+		if path, err = url.PathUnescape(path); err != nil {
+			return true
+		}
 	}
 	_, isBatch := strings.CutPrefix(path, "/batches/")
 	file, isFile := strings.CutPrefix(path, "/files")
+	if path == "/realtime" || isBatch && strings.HasSuffix(path, "/output") {
+		return true
+	}
+	if !isFile || !isBelow(file) {
+		return false
+	}
 	_, isKnown := Find(provider)
-	hasOwnFiles := !isKnown || provider == "bedrock" || provider == "fireworks-ai" || provider == "vertex-ai"
-	return path == "/realtime" || isBatch && strings.HasSuffix(path, "/output") || hasOwnFiles && isFile && isBelow(file)
+	return !isKnown || provider == "bedrock" || provider == "fireworks-ai" || provider == "vertex-ai"
 }
 
 // isLogin reports whether path is an OAuth or discovery endpoint rather than part
