@@ -1,7 +1,6 @@
 package portkey
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net"
@@ -49,7 +48,7 @@ func (t *Transport) provesNoConnection(err error) bool {
 // directRequest returns req as it would be sent without a Transport, or nil if GetBody
 // fails. The base has closed the first body.
 func directRequest(req *http.Request, trailer http.Header) *http.Request {
-	direct := *withoutHeaders(req, resemblesPortkey).WithContext(context.WithValue(req.Context(), failedOpenKey{}, true))
+	direct := *withoutHeaders(req, resemblesPortkey)
 	direct.Trailer = trailer
 	if hasBody(req) {
 		body, err := req.GetBody()
@@ -60,12 +59,6 @@ func directRequest(req *http.Request, trailer http.Header) *http.Request {
 	}
 	return &direct
 }
-
-type failedOpenKey struct{}
-
-// failedOpen reports whether req was sent to its provider directly. Redirects of it do not
-// come from the gateway.
-func failedOpen(req *http.Request) bool { return req.Context().Value(failedOpenKey{}) != nil }
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 

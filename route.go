@@ -96,8 +96,12 @@ func (t *Transport) route(req *http.Request) (r route, err error) {
 func (t *Transport) excludes(req *http.Request) bool { return t.filter != nil && !t.filter(req) }
 
 // mayReachProvider reports whether a request that does not go to the gateway may be part
-// of a provider's API, by its URL or its Host header.
+// of a provider's API, by its URL or its Host header. An opaque URL, or a path without a
+// slash, may be that of another host.
 func (t *Transport) mayReachProvider(req *http.Request) bool {
+	if req.URL.Opaque != "" || !hasRootedPath(req.URL) {
+		return true
+	}
 	otherHost := req.Host != "" && req.Host != req.URL.Host
 	return t.providers.MayContain(req.URL) || otherHost && t.providers.HasHost(req.Host)
 }
@@ -154,6 +158,9 @@ func (t *Transport) explain(req *http.Request) string {
 		return "its Host header is not the host of its URL: clear Request.Host " +
 			"(in a ReverseProxy, use Rewrite with ProxyRequest.SetURL)"
 	}
+	if req.URL.Opaque != "" || !hasRootedPath(req.URL) {
+		return "its URL is opaque, or its path does not begin with a slash"
+	}
 	if t.gateway.resembles(req) {
 		return "its scheme, the spelling of its host or the start of its path is not that of the gateway's base URL"
 	}
@@ -171,7 +178,8 @@ type history struct {
 //
 // A request was at the gateway if its URL is the gateway's, or if the Transport would
 // route it there: a RoundTripper outside the Transport may have set Response.Request to
-// the request of the client. One with x-portkey-* headers was meant to be there, and
+// the request of the client. With Options.FailOpen, such a request may have been sent to its
+// provider instead. One with x-portkey-* headers was meant to be there, and
 // the base took it elsewhere.
 func (t *Transport) redirectHistory(req *http.Request) history {
 	const maxHops = 1000
@@ -184,7 +192,7 @@ func (t *Transport) redirectHistory(req *http.Request) history {
 		if hop = hop.Response.Request; hop == nil || hop.URL == nil {
 			return history{}
 		}
-		atGateway := !failedOpen(hop) && (t.gateway.receives(hop) || t.isProviders(hop) && !t.excludes(hop))
+		atGateway := t.gateway.receives(hop) || t.failOpen == nil && t.isProviders(hop) && !t.excludes(hop)
 		all = all && atGateway
 		any = any || atGateway || anyKey(hop.Header, isPortkey)
 	}

@@ -1227,7 +1227,7 @@ func TestRotatedKeyIsUsedByEveryLaterCall(t *testing.T) {
 // For an HTTP proxy, net/http writes such a path behind the host: a host of its own.
 func TestPathWithoutASlashIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, host := range []string{"gw.example", "api.openai.com"} {
+	for _, host := range []string{"gw.example", "api.openai.com", "other.example"} {
 		for _, path := range []string{"@evil.example/v1/chat/completions", "v1/chat/completions", ".evil.example"} {
 			t.Run(host+"/"+path, func(t *testing.T) {
 				tr := newTransport(t, notCalled(t), portkey.Options{BaseURL: "http://gw.example/v1", PassUnknownHosts: true})
